@@ -29,8 +29,8 @@ OPENED = "opened"
 def main(share: float) -> None:
     """Write the files, and open them in another process."""
     images, objects = round(share * IMAGES), round(share * OBJECTS)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
         file = write(folder, "train2017", images, objects)
         write(
             folder, "val2017", 1, 1
@@ -40,7 +40,7 @@ def main(share: float) -> None:
             f"a JSON of {file.stat().st_size / 1e6:.0f} MB",
             flush=True,
         )
-        subprocess.run([sys.executable, __file__, OPENED, place], check=True)
+        subprocess.run([sys.executable, __file__, OPENED, root], check=True)
 
 
 def write(folder: Path, split: str, images: int, objects: int) -> Path:
@@ -48,12 +48,12 @@ def write(folder: Path, split: str, images: int, objects: int) -> Path:
     file = folder / "annotations" / f"instances_{split}.json"
     random = np.random.default_rng(0)
     outlines = [outline(random) for _ in range(SHAPES)]
-    for place in (file.parent, folder / split):
-        place.mkdir(exist_ok=True)
+    for root in (file.parent, folder / split):
+        root.mkdir(exist_ok=True)
     names = [f"{number:012d}.jpg" for number in random.permutation(5 * images)[:images]]
     for name in names:
         (folder / split / name).touch()
-    places = random.integers(images, size=objects).tolist()
+    image_indices = random.integers(images, size=objects).tolist()
     shapes = random.integers(SHAPES, size=objects).tolist()
     labels = random.integers(1, CLASSES + 1, size=objects).tolist()
     with file.open("w") as stream:
@@ -67,7 +67,7 @@ def write(folder: Path, split: str, images: int, objects: int) -> Path:
         stream.write('], "annotations": [')
         stream.writelines(
             f'{", " if i else ""}{{"segmentation": [[{outlines[shapes[i]]}]], "area": 702.1, '
-            f'"iscrowd": 0, "image_id": {places[i]}, "bbox": [1.5, 2.5, 30.0, 40.0], '
+            f'"iscrowd": 0, "image_id": {image_indices[i]}, "bbox": [1.5, 2.5, 30.0, 40.0], '
             f'"category_id": {labels[i]}, "id": {i + 1}}}'
             for i in range(objects)
         )

@@ -77,12 +77,12 @@ def main() -> None:
         shapes, inputs = example(*arguments)
         timed = {name: calls(path, shapes, inputs) for name, path in PATHS.items()}
         times = {name: ([], []) for name in PATHS}
-        for turn in range(ROUNDS + 1):
+        for index in range(ROUNDS + 1):
             for name, pair in timed.items():
                 for durations, call in zip(times[name], pair, strict=True):
-                    spent = milliseconds(call)
-                    if turn > 0:  # the first turn warms up
-                        durations.append(spent)
+                    duration = milliseconds(call)
+                    if index > 0:  # the first round warms up
+                        durations.append(duration)
         for name, durations in times.items():
             values, gradients = map(statistics.median, durations)
             print(f"{case}  {name:9}  values {values:7.1f}  with gradients {gradients:7.1f}")

@@ -39,12 +39,12 @@ def main(kind: str, images: int) -> None:
 
 def blob(random: np.random.Generator, noise: float, shape: np.ndarray) -> RunLength:
     """Generate a wavy blob from its centre, radii and rotation, perturbed by `noise`."""
-    y, x, height, width, turn = shape + noise * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
+    y, x, height, width, rotation = shape + noise * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
         random.normal(size=5)
     )
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
     down, right = (rows - y) / max(height, 1), (columns - x) / max(width, 1)
-    waves = 1 + 0.2 * np.sin(5 * np.arctan2(down, right) + turn)
+    waves = 1 + 0.2 * np.sin(5 * np.arctan2(down, right) + rotation)
     return RunLength.from_mask(down**2 + right**2 < waves)
 
 
@@ -95,20 +95,20 @@ def read_objects(entries: list[dict]) -> Objects:
 def score_ours(images: int) -> None:
     """Read, match and score run lengths image by image; generating the data is not timed."""
     families = draw_shapes(np.random.default_rng(0))
-    precision, spent, objects = AveragePrecision(LABELS), 0.0, 0
+    precision, seconds, objects = AveragePrecision(LABELS), 0.0, 0
     for seed in range(images):
         truth, found = generate(families, seed)
         objects += len(truth)
         start = time.perf_counter()
         precision.update(read_objects(found), read_objects(truth))
-        spent += time.perf_counter() - start
+        seconds += time.perf_counter() - start
         if seed + 1 in (images // 5, images):
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"after {seed + 1} images: {spent:.1f} s, largest memory {memory:.0f} MiB")
+            print(f"after {seed + 1} images: {seconds:.1f} s, largest memory {memory:.0f} MiB")
     start = time.perf_counter()
     scores = precision.compute() | {"classes": len(precision.per_class())}
     print(f"{images} images, {objects} objects, {precision.count} detections")
-    print(f"matching {spent:.1f} s, curves {time.perf_counter() - start:.1f} s, one process")
+    print(f"matching {seconds:.1f} s, curves {time.perf_counter() - start:.1f} s, one process")
     print(f"stored: {precision.rows.nbytes / precision.count:.0f} bytes a detection")
     print({name: round(value or 0, 9) for name, value in scores.items()})
 
@@ -140,10 +140,10 @@ def score_theirs(images: int) -> None:
     run = COCOeval(coco, found, "segm")
     run.evaluate()
     run.accumulate()
-    spent = time.perf_counter() - start
+    seconds = time.perf_counter() - start
     run.summarize()
     print(f"{images} images, {len(annotations)} objects, {len(detections)} detections")
-    print(f"pycocotools {spent:.1f} s")
+    print(f"pycocotools {seconds:.1f} s")
     print([round(100 * float(value), 9) for value in run.stats])
 
 
@@ -152,7 +152,7 @@ def score_panoptic(images: int) -> None:
     random = np.random.default_rng(0)
     families = draw_shapes(random)
     labels = {number: number % CLASSES for number in range(1, 30)}
-    quality, spent = PanopticQuality(LABELS), 0.0
+    quality, seconds = PanopticQuality(LABELS), 0.0
     for _ in range(images):
         maps = np.zeros((2, *SIZE), np.int64)
         for number, place in enumerate(random.integers(len(families), size=12).tolist(), 1):
@@ -162,8 +162,8 @@ def score_panoptic(images: int) -> None:
         start = time.perf_counter()
         found, true = (decode_ids(np.asarray(Image.open(file).convert("RGB"))) for file in files)
         quality.update(found, labels, true, labels)
-        spent += time.perf_counter() - start
-    print(f"{images} pairs of panoptic PNGs read and scored in {spent:.1f} s, one process")
+        seconds += time.perf_counter() - start
+    print(f"{images} pairs of panoptic PNGs read and scored in {seconds:.1f} s, one process")
     print({name: round(value or 0, 6) for name, value in quality.compute().items()})
 
 

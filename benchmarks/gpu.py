@@ -23,7 +23,7 @@ import torch
 
 import unimask
 from benchmarks.peers.cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
-from benchmarks.peers.networks import Logits, hush, images, read, write
+from benchmarks.peers.networks import Logits, images, read, silence_logs, write
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.rates import matrix_rate, synchronize
@@ -106,15 +106,15 @@ def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> di
             run()
             synchronize(device)
             times[name].append(time.perf_counter() - start)
-    for name, taken in times.items():
-        rows[name] |= {"median_s": median(taken), "minimum_s": min(taken)}
+    for name, durations in times.items():
+        rows[name] |= {"median_s": median(durations), "minimum_s": min(durations)}
     return {**case.facts(), "machine": describe_machine(device), "systems": rows}
 
 
 def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
     """Load and warm up a system; return it with its load time and the peak memory of a pass."""
     gc.collect()
-    before = held(device)
+    before = allocated_bytes(device)
     start = time.perf_counter()
     run = load()
     for _ in range(WARM):
@@ -125,10 +125,10 @@ def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
         torch.cuda.reset_peak_memory_stats(device)
     run()
     synchronize(device)
-    return run, {"start_s": start_s, "peak_mb": (held(device, peak=True) - before) / 1e6}
+    return run, {"start_s": start_s, "peak_mb": (allocated_bytes(device, peak=True) - before) / 1e6}
 
 
-def held(device: torch.device, *, peak: bool = False) -> int:
+def allocated_bytes(device: torch.device, *, peak: bool = False) -> int:
     """Return the memory of tensors on a GPU, now or at its peak, in bytes."""
     if device.type != "cuda":
         return 0
@@ -173,7 +173,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    hush()
+    silence_logs()
     device = torch.device("cuda")
     print(
         f"peak rate in bfloat16: {matrix_rate(device, torch.bfloat16) / 1e12:.0f} TFLOP/s",

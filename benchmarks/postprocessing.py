@@ -107,14 +107,14 @@ SIDES = {"unimask": ours, "transformers": theirs}
 def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Time alternating runs of both sides after one warm-up round, in seconds."""
     calls = {name: side(task, IMAGE) for name, side in SIDES.items()}
-    spent: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(ROUNDS + 1):
+    durations: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(ROUNDS + 1):
         for name, call in calls.items():
             start = clock()
             call()
-            if turn:
-                spent[name].append(clock() - start)
-    return spent
+            if number:
+                durations[name].append(clock() - start)
+    return durations
 
 
 def check(task: Task) -> tuple[int, int]:
@@ -178,9 +178,9 @@ def print_memory(size: Size) -> None:
     print(f"\n{size[1]}x{size[0]}, peak additional memory, MB")
     print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
     for task in TASKS:
-        taken = [memory_alone(side, task, size) / 1e6 for side in SIDES]
-        cells = "".join(f"{megabytes:16.0f}" for megabytes in taken)
-        print(f"{task:10}{cells}{taken[0] / taken[1]:8.3f}", flush=True)
+        memory = [memory_alone(side, task, size) / 1e6 for side in SIDES]
+        cells = "".join(f"{megabytes:16.0f}" for megabytes in memory)
+        print(f"{task:10}{cells}{memory[0] / memory[1]:8.3f}", flush=True)
 
 
 def main() -> None:

@@ -49,8 +49,8 @@ def report(name: str, command: list[str]) -> None:
     timed(command)
     warm = [timed(command) for _ in range(WARM)]
     print(f"\n{name}")
-    first = format_times(cold) if cold else "not measured: caches cannot be dropped"
-    print(f"  cold page cache: {first}")
+    cold_times = format_times(cold) if cold else "not measured: caches cannot be dropped"
+    print(f"  cold page cache: {cold_times}")
     print(f"  warm page cache: {format_times(warm)}", flush=True)
 
 

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import unimask
 from benchmarks.peers.cases import CASES, FLOAT, TRAINING, Network
 from benchmarks.peers.inference import CPU
-from benchmarks.peers.networks import hush, images, write
+from benchmarks.peers.networks import images, silence_logs, write
 from benchmarks.peers.run import MODELS
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
@@ -76,15 +76,15 @@ def print_profile(name: str, run: Callable[[], object]) -> None:
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(PASSES):
             run()
-    spent: dict[str, float] = defaultdict(float)
+    durations: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        spent[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / PASSES
-    products = gflop / spent["matrix products and convolutions"]
+        durations[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / PASSES
+    products = gflop / durations["matrix products and convolutions"]
     best = matrix_rate(CPU, torch.float32) / 1e9
     print(f"\n{name}: {seconds:.2f} s; {gflop:.0f} GFLOP in products, at {products:.0f} GFLOP/s")
     print(f"(peak of the machine: {best:.0f} GFLOP/s, so at least {gflop / best:.2f} s)")
-    whole = sum(spent.values())
-    for kind, part in sorted(spent.items(), key=lambda pair: -pair[1]):
+    whole = sum(durations.values())
+    for kind, part in sorted(durations.items(), key=lambda pair: -pair[1]):
         print(f"{kind:50} {part:6.2f} s {100 * part / whole:4.0f} %")
 
 
@@ -120,7 +120,7 @@ def main() -> None:
         "--models", type=Path, default=MODELS, help="folder for networks with random weights"
     )
     models = parser.parse_args().models
-    hush()
+    silence_logs()
     for name, value in describe_machine(CPU).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     profile_pass(models)

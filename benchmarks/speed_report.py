@@ -156,7 +156,7 @@ def half_table(_: dict[str, Result]) -> str:
     return table(head, rows)
 
 
-def quote(script: str) -> str:
+def quote_output(script: str) -> str:
     """Quote the saved output of a script."""
     path = RESULTS / f"{script}.txt"
     return f"```\n{path.read_text().strip()}\n```" if path.is_file() else NONE
@@ -182,9 +182,9 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "floors": floors_table,
     "growth": growth_table,
     "training": training_table,
-    "profiles": lambda _: quote("profiles"),
-    "compiled": lambda _: quote("compiled"),
-    "post-processing": lambda _: quote("postprocessing"),
+    "profiles": lambda _: quote_output("profiles"),
+    "compiled": lambda _: quote_output("compiled"),
+    "post-processing": lambda _: quote_output("postprocessing"),
     "half precision": half_table,
 }
 
@@ -241,9 +241,9 @@ def draw_peers(found: dict[str, Result]) -> None:
         for row, case in enumerate(cases):
             bars = relative(found[case], kind)
             for index, (system, share) in enumerate(bars.items()):
-                place = row + (index - (len(bars) - 1) / 2) * 0.16
-                axis.barh(place, share, 0.15, color=COLOURS[system])
-                axis.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=7)
+                position = row + (index - (len(bars) - 1) / 2) * 0.16
+                axis.barh(position, share, 0.15, color=COLOURS[system])
+                axis.text(share + 0.01, position, f"{share:.2f}", va="center", fontsize=7)
         axis.axvline(1, color="0.4", linewidth=0.8)
         axis.set_title(f"{kind}: time relative to transformers in {FLOAT}", fontsize=10)
         axis.set_yticks(range(len(cases)), cases)

@@ -39,8 +39,8 @@ pytest_plugins = ["torchvision_operators", "skips"]
 
 torch.set_num_threads(1)
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported, by whatever test
-# The same cases at every run, so that a change is judged by itself; `make fuzz-draws` has new ones.
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it at its first import, in any test
+# The same cases in every run, so that only changes cause failures; `make fuzz-draws` has new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
@@ -117,7 +117,7 @@ NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 
 def draw_discs(seed: int, size: tuple[int, int] = (96, 128), count: int = 6):
-    """Give a grey image of bright discs on dark ground, and their id map."""
+    """Draw a grey image of bright discs on a dark background, and their id map."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]]
     ids = np.zeros(size, np.uint16)
@@ -145,12 +145,12 @@ def write_discs(folder: Path, counts: dict[str, int], *, objects: int = 6) -> Pa
 
 @pytest.fixture
 def drawings():
-    """Let runs in this test draw their curves and samples."""
+    """Enable curves and sample images of training runs in this test."""
 
 
 @pytest.fixture(autouse=True)
-def no_drawings(request, monkeypatch):
-    """Let runs draw nothing unless the test asks for `drawings`: it takes most of a short run."""
+def skip_drawings(request, monkeypatch):
+    """Disable drawing in training runs unless the test uses `drawings`: it dominates short runs."""
     loop = sys.modules.get("unimask.training.loop")
     if loop is not None and "drawings" not in request.fixturenames:
         monkeypatch.setattr(loop, "draw_curves", lambda rows, target: None)
@@ -159,12 +159,12 @@ def no_drawings(request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory) -> Path:
-    """A dataset of discs: six images to learn from, two to judge by."""
+    """Dataset of discs: six training and two validation images."""
     return write_discs(tmp_path_factory.mktemp("discs"), {"train": 6, "val": 2})
 
 
 def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rules) -> Checkpoint:
-    """Give a small network with random weights that decide something."""
+    """Build a small network with random weights that predicts several segments."""
     torch.manual_seed(seed)
     network = build_segmenter(config)
     if not isinstance(config.transformer_decoder, PerPixelPlusConfig):  # whose queries are classes
@@ -183,14 +183,14 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
     return Checkpoint(description, network.state_dict())
 
 
-def described(checkpoint: Checkpoint, **changes) -> Checkpoint:
+def with_description(checkpoint: Checkpoint, **changes) -> Checkpoint:
     """Replace values in a checkpoint's description, such as its labels."""
     return replace(checkpoint, description=replace(checkpoint.description, **changes))
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A model folder with a small random network."""
+    """Model folder with a small random network."""
     folder = tmp_path_factory.mktemp("tiny")
     write_huggingface(folder, tiny_checkpoint())
     return folder
@@ -198,7 +198,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real labelled images."""
+    """Folder of real labelled images."""
     folder = Path(os.environ.get("UNIMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no labelled images at {folder}; set UNIMASK_DATA")
@@ -207,7 +207,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def clip_files(tmp_path_factory):
-    """A byte-level vocabulary of CLIP's size with a few of its merges."""
+    """Byte-level vocabulary of CLIP's size with a few of its merges."""
     folder = tmp_path_factory.mktemp("clip")
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     merges = [("t", "a"), ("s", "k</w>"), ("ta", "sk</w>"), ("t", "h"), ("th", "e</w>")]
@@ -223,7 +223,7 @@ def clip_files(tmp_path_factory):
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Run `unimask ARGUMENTS` in this process; give exit code, stdout and stderr."""
+    """Run `unimask ARGUMENTS` in this process; return exit code, stdout and stderr."""
     from unimask.cli.main import main
 
     def run(*arguments) -> tuple[int, str, str]:
@@ -238,8 +238,8 @@ def command(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def one_line():
-    """Hold a failure to its promise: exit code 2, and one line that holds `parts`."""
+def check_error():
+    """Check that a command failed with exit code 2 and one line that contains `parts`."""
 
     def check(code, err, *parts) -> None:
         assert code == 2

@@ -1,4 +1,4 @@
-"""Small datasets whose labels are images, each in the layout of those who publish such data."""
+"""Small datasets of label maps, each in the layout of a published dataset."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def draw_photo(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def draw_blocks(seed: int, classes: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """Draw a map of blocks: in each image all classes, each in several places."""
+    """Draw a map of blocks, with every class in several places."""
     random = np.random.default_rng(seed)
     cells = np.arange(24) % classes
     random.shuffle(cells)
@@ -37,7 +37,7 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 
 
 def paint(labels: np.ndarray, colours) -> np.ndarray:
-    """Give each class its colour (#rrggbb)."""
+    """Colour each class (#rrggbb)."""
     table = np.array([tuple(bytes.fromhex(colour[1:])) for colour in colours], np.uint8)
     return table[labels]
 
@@ -86,7 +86,7 @@ def camvid_streets(folder: Path) -> Path:
 
 
 def segnet_camvid(folder: Path) -> Path:
-    """Write CamVid as SegNet's authors have it: no table, void is 11, lists of their own paths."""
+    """Write CamVid as SegNet's authors publish it: no table, void is 11, lists of their paths."""
     folder = folder / "CamVid"
     for split, frames in (
         ("train", "0001TP_0066{}"),
@@ -105,7 +105,7 @@ def segnet_camvid(folder: Path) -> Path:
 
 
 def dubai_tiles(folder: Path) -> Path:
-    """Write colour masks, with pixels that nobody painted, beside a table of other colours."""
+    """Write colour masks, with unpainted pixels, beside a table of other colours."""
     colours = ["#3c1098", "#8429f6", "#6ec1e4", "#fedd3a", "#e2a929", "#9b9b9b", "#000000"]
     table_colours = ["#d0021b", "#f5a623", "#de597f", "#417505", "#50e3c2", "#9b9b9b"]
     names = ["Building", "Land (unpaved area)", "Road", "Vegetation", "Water", "Unlabeled"]
@@ -177,7 +177,7 @@ SCENES = (("training", "train"), ("validation", "val"))
 
 
 def ade20k(folder: Path) -> Path:
-    """Write ADEChallengeData2016: maps from 1 to 150, 0 for what nobody labelled."""
+    """Write ADEChallengeData2016: maps from 1 to 150, 0 for unlabelled pixels."""
     folder = folder / "ADEChallengeData2016"
     for inner, split in SCENES:
         for index in range(3):
@@ -233,7 +233,7 @@ def cityscapes(folder: Path) -> Path:
 
 
 def mapillary_vistas(folder: Path) -> Path:
-    """Write maps of instances: two birds, roads, and what is not judged."""
+    """Write instance maps: two birds, roads, and regions that are not evaluated."""
     classes = [("Bird", True, True), ("Road", False, True), ("Unlabeled", False, False)]
     for inner, _ in SCENES:
         for index in range(2):
@@ -269,4 +269,4 @@ LAYOUTS = {
         mapillary_vistas,
     )
 }
-"""Each of them by name; a layout is written into an empty folder, which it gives back."""
+"""Layouts by name: functions that write into an empty folder and return it."""

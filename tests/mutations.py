@@ -1,8 +1,8 @@
-"""Small valid files, changed as careless tools, broken transfers and hostile people change them.
+"""Mutations of small valid files, as produced by faulty tools, broken transfers and attackers.
 
-Every function takes a `random.Random`, so that a seed names a case for ever. `HOSTILE` are values
+Every function takes a `random.Random`, so that a seed reproduces a case. `HOSTILE` are values
 that fields are replaced by; `mutated_json`, `mutated_xml` and `mutated_bytes` change the content of
-one file, `mutate_folder` files as a whole. `read_dataset` is what a reader has to survive.
+one file, `mutate_folder` files as a whole. `read_dataset` is the call under test.
 """
 
 import copy
@@ -54,25 +54,25 @@ BOMBS = (
     b'<?xml version="1.0" encoding="a"?>\n<annotations></annotations>',
     b'<?xml version="1.0" encoding="utf-7"?>\n<annotations>+ADw-</annotations>',
 )
-"""Files that are small, and endless to a careless reader."""
+"""Small files that take a naive reader unbounded time or memory."""
 
 
 def replaced(change: Callable[[Any, Random], Any]):
-    """Make a change of one place out of a change of one value."""
+    """Turn a change of one value into a change of a random value of a JSON."""
 
     def apply(content: Any, random: Random) -> Any:
-        places = list(places_in(content))
-        if not places:
+        slots = list(value_slots(content))
+        if not slots:
             return change(content, random)
-        holder, key = random.choice(places)
+        holder, key = random.choice(slots)
         holder[key] = change(holder[key], random)
         return content
 
     return apply
 
 
-def places_in(content: Any) -> Iterator[tuple[Any, Any]]:
-    """Walk over all places of a parsed JSON: the object or list that holds it, and its key."""
+def value_slots(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Iterate over all values of a parsed JSON: the object or list that holds each, and its key."""
     stack = [content] if isinstance(content, dict | list) else []
     while stack:
         holder = stack.pop()
@@ -85,18 +85,18 @@ def places_in(content: Any) -> Iterator[tuple[Any, Any]]:
 
 def drop(content: Any, random: Random) -> Any:
     """Remove a key or an item."""
-    places = list(places_in(content))
-    if places:
-        holder, key = random.choice(places)
+    slots = list(value_slots(content))
+    if slots:
+        holder, key = random.choice(slots)
         del holder[key]
     return content
 
 
 def rename(content: Any, random: Random) -> Any:
     """Rename a key."""
-    places = [(holder, key) for holder, key in places_in(content) if isinstance(holder, dict)]
-    if places:
-        holder, key = random.choice(places)
+    slots = [(holder, key) for holder, key in value_slots(content) if isinstance(holder, dict)]
+    if slots:
+        holder, key = random.choice(slots)
         changed = random.choice([key.upper(), f"{key} ", key[:-1], "id", "name", ""])
         holder[changed] = holder.pop(key)
     return content
@@ -104,7 +104,7 @@ def rename(content: Any, random: Random) -> Any:
 
 def double(content: Any, random: Random) -> Any:
     """Repeat an item of a list."""
-    lists = [holder for holder, _ in places_in(content) if isinstance(holder, list)]
+    lists = [holder for holder, _ in value_slots(content) if isinstance(holder, list)]
     if lists:
         items = random.choice(lists)
         items.insert(random.randrange(len(items) + 1), copy.deepcopy(random.choice(items)))
@@ -112,10 +112,10 @@ def double(content: Any, random: Random) -> Any:
 
 
 def swap(content: Any, random: Random) -> Any:
-    """Put the value of one place at another place too."""
-    places = list(places_in(content))
-    if places:
-        (holder, key), (other, name) = random.choice(places), random.choice(places)
+    """Copy one value over another."""
+    slots = list(value_slots(content))
+    if slots:
+        (holder, key), (other, name) = random.choice(slots), random.choice(slots)
         holder[key] = copy.deepcopy(other[name])
     return content
 
@@ -197,7 +197,7 @@ def mutated_bytes(data: bytes, random: Random) -> bytes:
 
 
 def mutate_folder(folder: Path, random: Random) -> None:
-    """Change a file of a folder as a whole: lost, empty, a folder, a link to nothing, cut."""
+    """Replace a file of a folder: remove, truncate or copy it, or make it a folder or a link."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     path = random.choice(files)
     data = path.read_bytes()

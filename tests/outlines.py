@@ -14,7 +14,7 @@ SQUARE = [(10.0, 8.0), (40.5, 8.0), (40.5, 38.3), (10.0, 38.3)]
 INSIDE = [(15.2, 12.0), (30.0, 14.7), (22.9, 30.1)]
 CORNER = [(50.0, 30.0), (66.0, 30.0), (66.0, 49.5), (50.0, 49.5)]  # a little outside
 IMAGES = {
-    "a.png": [("cat", [SQUARE]), ("cap", [INSIDE])],  # one in the other
+    "a.png": [("cat", [SQUARE]), ("cap", [INSIDE])],  # one inside the other
     "b.png": [("cap", [INSIDE, CORNER])],  # one object in two parts
     "empty.png": [],
     "c.png": [("cat", [SQUARE]), ("cat", [CORNER])],
@@ -33,7 +33,7 @@ def flatten(polygon) -> list[float]:
 
 
 def coco_content(objects_by_image=IMAGES, names=NAMES) -> dict:
-    """COCO's JSON, in COCO's order of lists; ids have gaps."""
+    """Return a COCO JSON with COCO's order of lists; ids have gaps."""
     ids = {name: 7 + 10 * number for number, name in enumerate(names)}
     annotations = []
     for number, objects in enumerate(objects_by_image.values()):
@@ -88,7 +88,7 @@ def outline(polygon):
 
 
 def write_coco(folder: Path) -> Path:
-    """As COCO has it: annotations/instances_SPLIT2017.json beside SPLIT2017/."""
+    """Write COCO's own layout: annotations/instances_SPLIT2017.json beside SPLIT2017/."""
     for split in ("train2017", "val2017"):
         for name in IMAGES:
             draw(folder / split, name)
@@ -97,7 +97,7 @@ def write_coco(folder: Path) -> Path:
 
 
 def write_single_coco(folder: Path) -> Path:
-    """One JSON; its images lie in sub-folders."""
+    """Write one JSON whose images are in subfolders."""
     content = coco_content()
     for image in content["images"]:
         image["file_name"] = f"part/{image['file_name']}"
@@ -107,7 +107,7 @@ def write_single_coco(folder: Path) -> Path:
 
 
 def write_roboflow(folder: Path) -> Path:
-    """As Roboflow exports COCO: a JSON among the images of each split, and a group first."""
+    """Write Roboflow's COCO export: a JSON beside the images of a split, a group category first."""
     content = coco_content()
     group = {"id": 0, "name": "pets", "supercategory": "none"}
     classes = [{**category, "supercategory": "pets"} for category in content["categories"]]
@@ -120,7 +120,7 @@ def write_roboflow(folder: Path) -> Path:
 
 
 def yolo_lines(objects) -> str:
-    """Classes by number, x and y as shares; parts of an object are strung together."""
+    """Return lines of class number and relative coordinates; parts of an object are joined."""
     lines = []
     for label, polygons in objects:
         points = [(x / SIZE[1], y / SIZE[0]) for polygon in polygons for x, y in polygon]
@@ -137,7 +137,7 @@ def write_yolo_split(images: Path, labels: Path) -> None:
 
 
 def write_yolo(folder: Path) -> Path:
-    """As Ultralytics has it: data.yaml, images/SPLIT and labels/SPLIT."""
+    """Write the layout of Ultralytics: data.yaml, images/SPLIT and labels/SPLIT."""
     for split in ("train", "val"):
         write_yolo_split(folder / "images" / split, folder / "labels" / split)
     (folder / "data.yaml").write_text(
@@ -147,7 +147,7 @@ def write_yolo(folder: Path) -> Path:
 
 
 def write_yolo_of_roboflow(folder: Path) -> Path:
-    """As Roboflow exports YOLO: paths that hold only where it was made."""
+    """Write Roboflow's YOLO export, whose paths are valid only where it was created."""
     for split in ("train", "valid"):
         write_yolo_split(folder / split / "images", folder / split / "labels")
     (folder / "data.yaml").write_text(
@@ -157,7 +157,7 @@ def write_yolo_of_roboflow(folder: Path) -> Path:
 
 
 def write_plain_yolo(folder: Path) -> Path:
-    """Without YAML: classes.txt names the classes."""
+    """Write YOLO labels without YAML; classes.txt names the classes."""
     write_yolo_split(folder / "images", folder / "labels")
     (folder / "classes.txt").write_text("cat\ncap\n")
     return folder
@@ -180,7 +180,7 @@ def labelme_content(name, objects) -> dict:
 
 
 def write_labelme(folder: Path) -> Path:
-    """A JSON beside each image."""
+    """Write a JSON beside each image."""
     for split in ("train", "val"):
         for name, objects in IMAGES.items():
             draw(folder / split, name)
@@ -190,7 +190,7 @@ def write_labelme(folder: Path) -> Path:
 
 
 def cvat_text(objects_by_image=IMAGES, shapes: str = "") -> str:
-    """CVAT's XML; `shapes` are further shapes of the first image."""
+    """Return CVAT's XML; `shapes` are further shapes of the first image."""
     labels = "".join(
         f"<label><name>{name}</name><color>#{place}080ff</color><type>any</type></label>"
         for place, name in enumerate(NAMES, start=1)
@@ -211,7 +211,7 @@ def cvat_text(objects_by_image=IMAGES, shapes: str = "") -> str:
 
 
 def write_cvat(folder: Path) -> Path:
-    """As CVAT exports a task for images."""
+    """Write CVAT's export of a task for images."""
     for name in IMAGES:
         draw(folder / "images", name)
     (folder / "annotations.xml").write_text(cvat_text())

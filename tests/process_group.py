@@ -1,4 +1,4 @@
-"""What a test's process shares with the others that the test started."""
+"""Process group of the processes that a test starts."""
 
 import os
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ import torch.distributed as dist
 
 @contextmanager
 def process_group(rank: int, folder: str, *, world: int = 2, seconds: float = 60) -> Iterator[None]:
-    """Be one process of several; it ends with the context.
+    """Join a process group as one of several processes, and exit at the end of the context.
 
-    It ends at once: gloo's threads abort a process that leaves in order while they still let go
-    of what they sent (see `LETTING_GO` in unimask/training/processes.py).
+    It exits without cleanup: gloo's threads abort a process that exits normally while they release
+    their buffers (see unimask/training/processes.py).
     """
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world,

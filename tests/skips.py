@@ -1,4 +1,4 @@
-"""The option `--fail-on-skip`: a skipped test fails, unless it waits for a GPU or the network."""
+"""The option `--fail-on-skip`: a skipped test fails, unless it needs a GPU or the network."""
 
 from collections.abc import Generator
 
@@ -23,7 +23,7 @@ def may_skip(node: pytest.Item | pytest.Collector) -> bool:
 def fail_if_skipped(
     report: pytest.TestReport | pytest.CollectReport, node: pytest.Item | pytest.Collector
 ) -> None:
-    """Turn the report of a skip into that of a failure, if the option asks for it."""
+    """Turn the report of a skip into that of a failure, if the option is set."""
     skipped = report.skipped and not hasattr(report, "wasxfail")
     if skipped and node.config.getoption("--fail-on-skip") and not may_skip(node):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

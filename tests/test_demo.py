@@ -1,4 +1,4 @@
-"""`make demo` runs, and says what a person needs to know."""
+"""`make demo` runs and prints results and scores."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_the_demo_prints_results_and_scores(tmp_path):
 
 
 def test_the_demo_accepts_another_image(tmp_path, monkeypatch, command, capsys):
-    """In this process: the demo above starts its own."""
+    """Run in this process; the test above starts another."""
     demo, errors = runpy.run_path(str(DEMO))["main"], []
 
     def predict(words):
@@ -54,7 +54,7 @@ def test_the_demo_accepts_another_image(tmp_path, monkeypatch, command, capsys):
     assert "truth" not in capsys.readouterr().out and errors == [""]
     assert (tmp_path / "demo" / "dark.json").exists()
     monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / "gone.png")])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as stopped:
         demo()
-    assert left.value.code == 2
+    assert stopped.value.code == 2
     assert errors[1].startswith("unimask: error: ") and errors[1].count("\n") == 1

@@ -1,4 +1,4 @@
-"""Errors are one line for a person, whatever files say."""
+"""Errors are one readable line, whatever files contain."""
 
 import pickle
 

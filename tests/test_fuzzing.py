@@ -9,7 +9,7 @@ from fuzzing.readers import READERS, Reader
 from unimask.errors import DataError
 
 FEW = 15
-"""Inputs of each reader here."""
+"""Number of inputs per reader in this test."""
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -19,7 +19,7 @@ def test_mutated_files_are_read_or_refused_in_one_line(name, tmp_path):
     outcomes = [inputs.read(inputs.write(number)) for number in range(FEW)]
     failed = {number: actual for number, actual in enumerate(outcomes) if actual.kind == "failed"}
     assert not failed, "\n".join(f"input {n}: {actual.details}" for n, actual in failed.items())
-    assert any(actual.kind == "accepted" for actual in outcomes)  # the seeds themselves are sound
+    assert any(actual.kind == "accepted" for actual in outcomes)  # the seeds themselves are valid
 
 
 def test_an_input_is_the_same_whichever_was_read_before(tmp_path):
@@ -33,7 +33,7 @@ def test_an_input_is_the_same_whichever_was_read_before(tmp_path):
 
 
 def reader_of(read) -> Reader:
-    """Return a reader of one file that holds a zero."""
+    """Return a reader of one file that contains a zero."""
 
     def write(place: Path) -> None:
         (place / "a").mkdir(parents=True)

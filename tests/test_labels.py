@@ -1,4 +1,4 @@
-"""Label sets: what is refused, and what makes two of them equal."""
+"""Label sets: validation and equality."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The papers' recipes build their settings, and expect the published scores."""
+"""The papers' recipes: settings and published scores."""
 
 import importlib.util
 from pathlib import Path
@@ -43,11 +43,13 @@ def test_cocos_schedule_steps_match_the_paper(recipes):
 
 def test_recipes_start_and_resume(recipes, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(recipes, "train", lambda *message, **named: calls.append((message, named)))
+    monkeypatch.setattr(
+        recipes, "train", lambda *arguments, **options: calls.append((arguments, options))
+    )
     recipes.main("ade20k", tmp_path, tmp_path / "swin.pth", tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "state.pt").touch()
     recipes.main("ade20k", tmp_path, tmp_path / "swin.pth", tmp_path / "run")
-    (first, second) = (named for _, named in calls)
+    (first, second) = (options for _, options in calls)
     assert first["backbone_weights"].endswith("swin.pth") and not first["resume"]
     assert second["resume"]

@@ -1,4 +1,4 @@
-"""`make test-all` fails on skips that are neither a GPU's nor the network's."""
+"""`make test-all` fails on skips, except for a missing GPU or network."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/speed.md says what was measured: its tables are those of the saved results."""
+"""The tables of docs/speed.md are those of the saved results."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def report():
-    """The script that writes the tables; it is not part of the package."""
+    """Script that writes the tables; it is not part of the package."""
     pytest.importorskip("matplotlib").use("agg")
     sys.path.insert(0, str(ROOT))
     try:
@@ -25,8 +25,8 @@ def test_tables_equal_the_saved_results(report):
     actual, text = report.results(), report.DOCUMENT.read_text()
     for name, write in report.TABLES.items():
         _, _, rest = text.partition(f"<!-- table: {name} -->")
-        message, end, _ = rest.partition(f"<!-- end: {name} -->")
-        assert end and message.strip() == write(actual), f"{name}: run benchmarks/speed_report.py"
+        table, end, _ = rest.partition(f"<!-- end: {name} -->")
+        assert end and table.strip() == write(actual), f"{name}: run benchmarks/speed_report.py"
 
 
 def test_saved_benchmark_outputs_agree(report):

@@ -1,4 +1,4 @@
-"""docs/training.md says what was measured beside `transformers`: its table is of saved scores."""
+"""The table of docs/training.md that compares with `transformers` is that of the saved scores."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_the_table_equals_the_saved_scores(monkeypatch):
     import benchmarks.training.beside_report as report
 
     _, _, rest = report.DOCUMENT.read_text().partition(f"<!-- table: {report.NAME} -->")
-    message, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
-    assert end and message.strip() == report.table(report.read_saved_scores()), (
+    table, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
+    assert end and table.strip() == report.table(report.read_saved_scores()), (
         "run benchmarks.training.beside_report"
     )

@@ -1,4 +1,4 @@
-"""Let torchvision be imported beside PyTorch's CPU builds, on whose operators it cannot register.
+"""Make torchvision importable beside CPU builds of PyTorch.
 
 PyPI's torchvision is linked against CUDA. Beside a CPU build its import fails at the first
 operator that it describes. timm imports torchvision, and transformers does where it is installed;

@@ -1,4 +1,4 @@
-"""What checks types and shapes of calls in the tests: an int may stand for a float (PEP 484)."""
+"""Type checker of calls in the tests: an int is accepted as a float (PEP 484)."""
 
 from beartype import BeartypeConf, beartype
 

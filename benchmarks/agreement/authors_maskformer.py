@@ -122,8 +122,8 @@ def their_predictor(
         enc_layers=0, dec_layers=decoder.num_layers, pre_norm=False, deep_supervision=True,
         mask_dim=pixels.mask_dim, enforce_input_project=False,
     )  # fmt: skip
-    place = "transformer_encoder" if encoded else "res5"
-    return {"transformer_predictor": predictor, "transformer_in_feature": place}
+    input_map = "transformer_encoder" if encoded else "res5"
+    return {"transformer_predictor": predictor, "transformer_in_feature": input_map}
 
 
 def their_network(config: SegmenterConfig) -> nn.Module:

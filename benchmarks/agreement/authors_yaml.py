@@ -145,8 +145,8 @@ def backbone_name(config: Settings, stem: str) -> str:
 def their_facts(family: str, config: Settings) -> Facts:
     """Return the facts of a configuration: network, classes and test settings."""
     model, image = config["MODEL"], config["INPUT"]
-    former = model["ONE_FORMER" if family == "oneformer" else "MASK_FORMER"]
-    test = model["TEST"] if family == "oneformer" else former["TEST"]
+    section = model["ONE_FORMER" if family == "oneformer" else "MASK_FORMER"]
+    test = model["TEST"] if family == "oneformer" else section["TEST"]
     # MaskFormer always predicts semantic segmentation, and has no rule for instances.
     on = {"semantic"} if test.get("SEMANTIC_ON", True) else set()
     on |= {task for task in ("instance", "panoptic") if test.get(f"{task.upper()}_ON")}
@@ -171,26 +171,26 @@ def their_facts(family: str, config: Settings) -> Facts:
             return facts
     else:
         facts |= {
-            "divisor": max(1, former["SIZE_DIVISIBILITY"]),
-            "resize": "scores" if on == {"semantic"} and not at_once(former) else "masks",
+            "divisor": max(1, section["SIZE_DIVISIBILITY"]),
+            "resize": "scores" if on == {"semantic"} and not at_once(section) else "masks",
         }
-    final = former["DEC_LAYERS"] - (family != "maskformer")  # theirs counts the bare queries
+    final = section["DEC_LAYERS"] - (family != "maskformer")  # theirs counts the bare queries
     return facts | {
         "encoder": their_encoder(model["SEM_SEG_HEAD"]),
-        "queries": former["NUM_OBJECT_QUERIES"],
-        "decoder": (final, former["HIDDEN_DIM"], former["NHEADS"], former["DIM_FEEDFORWARD"]),
-        "dropout": former["DROPOUT"],
+        "queries": section["NUM_OBJECT_QUERIES"],
+        "decoder": (final, section["HIDDEN_DIM"], section["NHEADS"], section["DIM_FEEDFORWARD"]),
+        "dropout": section["DROPOUT"],
         "norms after sums, no encoder of the decoder's own": (
-            not former["PRE_NORM"],
-            former["ENC_LAYERS"] == 0,
+            not section["PRE_NORM"],
+            section["ENC_LAYERS"] == 0,
         ),
         **(their_texts(config) if family == "oneformer" else {}),
     }
 
 
-def at_once(former: Settings) -> bool:
+def at_once(section: Settings) -> bool:
     """Return whether semantic networks resize masks before they combine them."""
-    return bool(former["TEST"].get("SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE"))
+    return bool(section["TEST"].get("SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE"))
 
 
 def their_encoder(head: Settings) -> int:
@@ -201,10 +201,10 @@ def their_encoder(head: Settings) -> int:
 
 def their_texts(config: Settings) -> Facts:
     """Return the sizes of OneFormer's task token and texts."""
-    former, texts = config["MODEL"]["ONE_FORMER"], config["MODEL"]["TEXT_ENCODER"]
+    section, texts = config["MODEL"]["ONE_FORMER"], config["MODEL"]["TEXT_ENCODER"]
     keys = ("WIDTH", "CONTEXT_LENGTH", "NUM_LAYERS", "VOCAB_SIZE", "PROJ_NUM_LAYERS", "N_CTX")
     return {
-        "task": (former["CLASS_DEC_LAYERS"], config["INPUT"]["TASK_SEQ_LEN"]),
+        "task": (section["CLASS_DEC_LAYERS"], config["INPUT"]["TASK_SEQ_LEN"]),
         "texts": tuple(texts[key] for key in keys),
     }
 

@@ -71,7 +71,9 @@ def some_box(random: np.random.Generator) -> tuple[slice, slice]:
     return slice(top, top + height), slice(left, left + width)
 
 
-def draw_found(random: np.random.Generator, ids: np.ndarray) -> list[tuple[np.ndarray, int, float]]:
+def draw_detections(
+    random: np.random.Generator, ids: np.ndarray
+) -> list[tuple[np.ndarray, int, float]]:
     """Draw masks of detections with raw class ids and scores, many of which are equal."""
     kinds, found = THINGS[: random.integers(1, 9)], []
     for value in np.unique(ids[ids >= 24]).tolist():
@@ -91,22 +93,22 @@ def draw_found(random: np.random.Generator, ids: np.ndarray) -> list[tuple[np.nd
 def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, float]]]:
     """Write ground truth in Cityscapes' format and detections in that of its evaluation."""
     random = np.random.default_rng(seed)
-    places = [folder / "leftImg8bit/val/town", folder / "gtFine/val/town", folder / "found"]
-    for place in places:
+    paths = [folder / "leftImg8bit/val/town", folder / "gtFine/val/town", folder / "found"]
+    for place in paths:
         place.mkdir(parents=True)
     images = []
     for number in range(IMAGES):
         frame = f"town_{number:06}_000019"
         ids, grey = draw_truth(random), np.zeros((*SIZE, 3), np.uint8)
-        Image.fromarray(grey).save(places[0] / f"{frame}_leftImg8bit.png")
-        Image.fromarray(ids).save(places[1] / f"{frame}_gtFine_instanceIds.png")
-        found, lines = draw_found(random, ids), []
-        for place, (mask, kind, score) in enumerate(found):
+        Image.fromarray(grey).save(paths[0] / f"{frame}_leftImg8bit.png")
+        Image.fromarray(ids).save(paths[1] / f"{frame}_gtFine_instanceIds.png")
+        detections, lines = draw_detections(random, ids), []
+        for place, (mask, kind, score) in enumerate(detections):
             name = f"{frame}_{place}.png"
-            Image.fromarray(mask.astype(np.uint8) * 255).save(places[2] / name)
+            Image.fromarray(mask.astype(np.uint8) * 255).save(paths[2] / name)
             lines.append(f"{name} {kind} {score}\n")
-        (places[2] / f"{frame}_pred.txt").write_text("".join(lines))
-        images.append(found)
+        (paths[2] / f"{frame}_pred.txt").write_text("".join(lines))
+        images.append(detections)
     return images
 
 

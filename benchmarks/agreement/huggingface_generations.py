@@ -168,8 +168,8 @@ def compare(name: str, network: Any) -> float:
     """Print how one network agrees in every form."""
     worst = 0.0
     for form, options in forms():
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
+        with tempfile.TemporaryDirectory() as root:
+            folder = Path(root)
             network.save_pretrained(folder, **options)
             save_preprocessor(network, folder)
             saved_config = json.loads((folder / "config.json").read_text())

@@ -89,8 +89,8 @@ def main(natten: Path) -> None:
                 found = [out, *torch.autograd.grad(out, parts, slope)]
                 for name, ours, other in zip(PARTS, found, expected, strict=True):
                     error = ((ours - other).abs().max() / other.abs().max()).item()
-                    place = (path.__name__, name)
-                    worst[place] = max(worst.get(place, 0.0), error)
+                    entry = (path.__name__, name)
+                    worst[entry] = max(worst.get(entry, 0.0), error)
             count += 1
     print(f"{count} maps; greatest difference, of the greatest value; gradients but for the output")
     for (path, name), error in worst.items():

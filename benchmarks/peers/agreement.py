@@ -22,9 +22,9 @@ def difference(one: Logits, other: Logits) -> dict[str, float]:
     """Return the median and the maximum difference of logits, relative to their maximum."""
     found = {"typical": 0.0, "greatest": 0.0}
     for a, b in zip(one, other, strict=True):
-        apart = np.abs(a - b) / np.abs(b).max()
-        found["typical"] = max(found["typical"], float(np.median(apart)))
-        found["greatest"] = max(found["greatest"], float(apart.max()))
+        deviation = np.abs(a - b) / np.abs(b).max()
+        found["typical"] = max(found["typical"], float(np.median(deviation)))
+        found["greatest"] = max(found["greatest"], float(deviation.max()))
     return found
 
 

@@ -9,7 +9,7 @@ import torch
 
 import unimask
 from benchmarks.peers.cases import FLOAT, Case, Network
-from benchmarks.peers.networks import hush, images, write
+from benchmarks.peers.networks import images, silence_logs, write
 from benchmarks.peers.process import timed
 from benchmarks.peers.systems import start
 from unimask.profiling.machine import describe_machine
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 def prepare(system: str, kind: str, case: Case, folder: Path) -> dict[str, Callable]:
     """Return a process's request handlers: a timed pass, and its output."""
-    hush()
+    silence_logs()
     run = start(system, kind, case, folder)
     pixel_values = images(case.batch, case.size)
     output: list[tuple[np.ndarray, np.ndarray]] = [run(pixel_values)]
@@ -35,7 +35,7 @@ def prepare(system: str, kind: str, case: Case, folder: Path) -> dict[str, Calla
 
 def prepare_facts(network: Network, case: Case | None, folder: Path) -> dict[str, Callable]:
     """Write the network, and return request handlers that describe it and the machine."""
-    hush()
+    silence_logs()
     write(network, folder)
 
     def gflop() -> float:

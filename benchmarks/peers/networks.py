@@ -94,7 +94,7 @@ def images(batch: int, size: tuple[int, int]) -> Tensor:
     return spots + 0.2 * torch.randn(batch, 3, *size, generator=generator)
 
 
-def hush() -> None:
+def silence_logs() -> None:
     """Silence the peers' own log messages."""
     warnings.simplefilter("ignore")
     transformers.utils.logging.set_verbosity_error()

@@ -170,10 +170,10 @@ def main() -> int:
             print(f"{name:32} {'measured' if (RESULTS / f'{name}.json').is_file() else ''}")
         return 0
     torch.set_num_threads(arguments.threads)
-    wanted = arguments.case or known
-    done = {name for name in wanted if (arguments.results / f"{name}.json").is_file()}
+    names = arguments.case or known
+    done = {name for name in names if (arguments.results / f"{name}.json").is_file()}
     wrong = []
-    for name in wanted:
+    for name in names:
         if name in done and not arguments.again:
             log(f"{name}: measured before")
             continue

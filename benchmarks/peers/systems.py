@@ -105,8 +105,8 @@ def start_onnx(kind: str, case: Case, folder: Path) -> Run:
     """Export `transformers`' network for one size and run it with ONNX Runtime."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "network.onnx"
+    with tempfile.TemporaryDirectory() as root:
+        path = Path(root) / "network.onnx"
         example = torch.zeros(case.batch, 3, *case.size)
         torch.onnx.export(
             logits_of(case, folder), (example,), str(path), dynamo=True, verbose=False,

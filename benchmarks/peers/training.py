@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.cases import HALF, TrainingCase
-from benchmarks.peers.networks import hush, images, read
+from benchmarks.peers.networks import images, read, silence_logs
 from benchmarks.peers.process import timed
 from unimask.checkpoints import read_huggingface
 from unimask.kernels.memory import keep_freed_memory
@@ -25,7 +25,7 @@ RATE = 1e-6
 
 def prepare(system: str, kind: str, case: TrainingCase, folder: Path) -> dict[str, Callable]:
     """Return a process's request handlers: a timed step, and its loss."""
-    hush()
+    silence_logs()
     step = stepper(system, kind, case, folder, CPU)
     step()  # warms up
     losses: list[float] = []

@@ -21,7 +21,7 @@ DOCUMENT = ROOT / "docs" / "training.md"
 SAVED = ROOT / "benchmarks" / "results" / "training_beside_transformers.json"
 IMAGE = ROOT / "docs" / "images" / "training_beside_transformers.png"
 
-WAYS = {
+LINES = {
     "unimask": ("unimask", "evaluated", "#1b7f5c", "-"),
     "transformers, our optimizer settings": ("transformers", "evaluated", "#c2571a", "-"),
     "the same weights, our post-processing": (
@@ -35,7 +35,7 @@ WAYS = {
 }
 """Lines of the table: runs, scores, colour and dashes."""
 
-ENDS = (
+FINAL_SCORES = (
     ("unimask", "our rules", "averaged weights, our post-processing"),
     (
         "unimask",
@@ -54,7 +54,7 @@ METRICS = ("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff")
 
 def gather(out: Path) -> dict[str, list[dict]]:
     """Read all finished runs, by system, in the order of their seeds."""
-    names = sorted({whose for whose, *_ in WAYS.values()})
+    names = sorted({system for system, *_ in LINES.values()})
     return {
         name: [json.loads(path.read_text()) for path in sorted(out.glob(f"{name}-*.json"))]
         for name in names
@@ -69,8 +69,8 @@ def table(found: dict[str, list[dict]]) -> str:
         "| PQ | after 4/6 | after 5/6 | at the end | mean | mean of each seed |",
         "|---|---|---|---|---|---|",
     ]
-    for name, (whose, which, *_) in WAYS.items():
-        runs = [run[which] for run in found.get(whose, ())]
+    for name, (system, scores_name, *_) in LINES.items():
+        runs = [run[scores_name] for run in found.get(system, ())]
         if runs:
             steps = [f"{mean(scores):.1f}" for scores in zip(*runs, strict=True)]
             each = ", ".join(f"{mean(run):.1f}" for run in runs)
@@ -81,11 +81,11 @@ def table(found: dict[str, list[dict]]) -> str:
         f"| scores at the end | {' | '.join(METRICS)} |",
         "|---" * (1 + len(METRICS)) + "|",
     ]
-    for whose, which, name in ENDS:
-        runs = [run["end"][which] for run in found.get(whose, ())]
+    for system, scores_name, name in FINAL_SCORES:
+        runs = [run["end"][scores_name] for run in found.get(system, ())]
         if runs:
             values = (mean(run[metric] or 0.0 for run in runs) for metric in METRICS)
-            title = f"{'unimask' if whose == 'unimask' else 'transformers'}: {name}"
+            title = f"{'unimask' if system == 'unimask' else 'transformers'}: {name}"
             lines.append(f"| {title} | {' | '.join(f'{value:.1f}' for value in values)} |")
     return "\n".join(lines)
 
@@ -98,8 +98,8 @@ def read_saved_scores() -> dict[str, list[dict]]:
 def draw(found: dict[str, list[dict]]) -> None:
     """Plot the mean of the seeds at each evaluated step, and each seed as a dot."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for name, (whose, which, colour, dashes) in WAYS.items():
-        runs = [run[which] for run in found.get(whose, ())]
+    for name, (system, scores_name, colour, dashes) in LINES.items():
+        runs = [run[scores_name] for run in found.get(system, ())]
         if not runs:
             continue
         shares = [4 / 6, 5 / 6, 1][: len(runs[0])]

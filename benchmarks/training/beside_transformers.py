@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 import unimask
-from benchmarks.peers.networks import hush
+from benchmarks.peers.networks import silence_logs
 from benchmarks.training import transformers_example as example
 from benchmarks.training.shapes import write_shapes
 from benchmarks.training.start import POINTS, SIDE, shared_settings, write_start
@@ -52,15 +52,15 @@ def evaluation_steps(steps: int) -> list[int]:
     return [steps // 6 * part for part in (4, 5)] + [steps]
 
 
-def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Scores:
+def run_ours(data: Path, start: Path, folder: Path, steps: int, seed: int) -> Scores:
     """Train with unimask; finally evaluate with the example's rules too, and without averaging."""
     settings = shared_settings(steps, seed)
     same = ("steps", "batch_size", "learning_rate", "backbone_rate", "warmup_steps", "seed")
     run = train(
         data,
         str(start),
-        out=place,
-        resume=(place / "state.pt").is_file(),
+        out=folder,
+        resume=(folder / "state.pt").is_file(),
         device="cpu",
         quiet=True,
         precision="float32",  # as theirs
@@ -73,7 +73,7 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
         found = {int(row["step"]): row["score"] for row in csv.DictReader(stream) if row["score"]}
     dataset, weights = open_dataset(data, "val"), run.folder / "weights" / "last"
     averaged = read_huggingface(weights)
-    state = torch.load(place / "state.pt", weights_only=True)["network"]
+    state = torch.load(folder / "state.pt", weights_only=True)["network"]
     return {
         "evaluated": [float(found[step]) for step in evaluation_steps(steps)],
         "end": {
@@ -88,9 +88,9 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
 
 def predictor_of(checkpoint: Checkpoint) -> Predictor:
     """Load a predictor from any supported folder."""
-    with tempfile.TemporaryDirectory() as place:
-        write_huggingface(Path(place), checkpoint)
-        return unimask.load(place, device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        write_huggingface(Path(folder), checkpoint)
+        return unimask.load(folder, device="cpu")
 
 
 def theirs_of(folder: Path) -> tuple[nn.Module, Any]:
@@ -135,11 +135,11 @@ def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> 
 
 def predictor_with(model: nn.Module, start: Path) -> Predictor:
     """Return our predictor with the weights of `transformers`."""
-    with tempfile.TemporaryDirectory() as place:
-        model.save_pretrained(place)  # pyright: ignore[reportCallIssue]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)  # pyright: ignore[reportCallIssue]
         for name in ("config.json", "preprocessor_config.json"):
-            shutil.copy(start / name, place)
-        return unimask.load(place, device="cpu")
+            shutil.copy(start / name, folder)
+        return unimask.load(folder, device="cpu")
 
 
 def main() -> None:
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--data", type=Path)
     arguments = parser.parse_args()
-    hush()
+    silence_logs()
     data = arguments.data or arguments.out / "data"
     if arguments.data is None:
         write_shapes(data)

@@ -36,7 +36,7 @@ class ImageScores(NamedTuple):
     seconds: float
 
 
-def light_of(image: np.ndarray) -> str:
+def imaging_method(image: np.ndarray) -> str:
     """Return the imaging method: colours mean stains, a bright middle means transmitted light."""
     pixels = image.astype(np.float32)
     if (pixels.max(2) - pixels.min(2)).mean() > 8:
@@ -44,7 +44,7 @@ def light_of(image: np.ndarray) -> str:
     return "bright field" if np.median(pixels) > 128 else "fluorescence"
 
 
-def grade(value: float, low: float, high: float, words: tuple[str, str, str]) -> str:
+def describe_value(value: float, low: float, high: float, words: tuple[str, str, str]) -> str:
     """Return the word for a value below, between or above two bounds."""
     return words[0] if value < low else words[2] if value > high else words[1]
 
@@ -56,9 +56,9 @@ def kinds_of(sample: Sample, truth: np.ndarray) -> tuple[str, str, str]:
     sizes = ("nuclei under 150 px", "nuclei of 150 to 800 px", "nuclei over 800 px")
     counts = ("under 20 nuclei", "20 to 80 nuclei", "over 80 nuclei")
     return (
-        light_of(sample.image),
-        grade(float(np.median(areas)), 150, 800, sizes),
-        grade(len(areas), 20, 80, counts),
+        imaging_method(sample.image),
+        describe_value(float(np.median(areas)), 150, 800, sizes),
+        describe_value(len(areas), 20, 80, counts),
     )
 
 
@@ -92,7 +92,7 @@ def outlines(ids: np.ndarray) -> np.ndarray:
     return border & (ids > 0)
 
 
-def verdicts(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def match_ids(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids of true nuclei that were found, and of predictions without a true nucleus."""
     hits = np.greater(iou_table(found, truth), 0.5)
     found_ids, true_ids = np.unique(found[found > 0]), np.unique(truth[truth > 0])
@@ -110,7 +110,7 @@ def enlarge(ids: np.ndarray) -> np.ndarray:
 
 def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
     """Fill true nuclei by whether they were found; outline false positives."""
-    hit, false = (enlarge(ids) for ids in verdicts(found, truth))
+    hit, false = (enlarge(ids) for ids in match_ids(found, truth))
     true = enlarge(truth)
     pixels = np.full((*true.shape, 3), 255, np.uint8)
     pixels[true > 0] = MISSED
@@ -129,12 +129,12 @@ def worst_board(
 ) -> Image.Image:
     """Draw the images with the lowest scores."""
     board = Image.new("RGB", (3 * (SIDE + 10), 2 * (SIDE + 32)), "white")
-    for place, one in enumerate(sorted(scored, key=lambda one: one.half)[:WORST]):
+    for index, one in enumerate(sorted(scored, key=lambda one: one.half)[:WORST]):
         sample = samples[one.name]
         found = predictor.predict(sample.image, "instance").segmentation
         title = f"{100 * one.half:.0f} % at IoU 0.5: {one.kinds[0]}, {one.kinds[2]}"
         tile = draw(found, nuclei_of(sample), title)
-        board.paste(tile, (place % 3 * (SIDE + 10), place // 3 * (SIDE + 32)))
+        board.paste(tile, (index % 3 * (SIDE + 10), index // 3 * (SIDE + 32)))
     return board
 
 

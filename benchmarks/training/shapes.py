@@ -94,16 +94,16 @@ def outline(kind: str, random: np.random.Generator) -> Bool[np.ndarray, "h w"]:
     rows, columns = rows - middle[0], columns - middle[1]
     down = (rows * np.cos(angle) - columns * np.sin(angle)) / radius
     right = (rows * np.sin(angle) + columns * np.cos(angle)) / radius
-    away, turn = np.hypot(down, right), np.arctan2(down, right)
+    distance, turn = np.hypot(down, right), np.arctan2(down, right)
     if kind == "disc":
-        return away < 0.95
+        return distance < 0.95
     if kind == "ring":
-        return (away < 1) & (away > 0.5)
+        return (distance < 1) & (distance > 0.5)
     if kind == "square":
         return np.maximum(np.abs(down), np.abs(right)) < 0.85
     if kind == "triangle":
         return (down < 0.6) & (down > 1.8 * np.abs(right) - 1.2)
-    return away < 0.7 + 0.3 * np.cos(5 * turn)
+    return distance < 0.7 + 0.3 * np.cos(5 * turn)
 
 
 def paint(hue: Float[np.ndarray, "3"], random: np.random.Generator) -> Float[np.ndarray, "h w 3"]:

@@ -62,20 +62,20 @@ def score_weights(data: Path, weights: Path) -> dict[str, object]:
     answers = Predictions(predictor, dataset, "semantic")
     scorer = SemanticScorer(answers.labels)
     scores: dict[str, float | None] = score(answers, scorer, None, None)["metrics"]  # type: ignore[assignment]
-    commonest = scorer.iou.most_frequent_class() or ("", 100.0)
+    majority = scorer.iou.most_frequent_class() or ("", 100.0)
     return {
         "images": len(dataset),
         "mIoU": scores["mIoU"],
         "pACC": scores["pACC"],
-        "commonest": commonest[0],
-        "mIoU_of_commonest": commonest[1],
+        "commonest": majority[0],
+        "mIoU_of_commonest": majority[1],
     }
 
 
 def is_met(row: dict) -> bool:
     """Return whether losses and mIoU reach the targets."""
-    fallen = all(row["last"][name] <= FALL * row["first"][name] for name in ("class", "mask"))
-    return fallen and row["mIoU"] >= RISE * row["mIoU_of_commonest"]
+    has_fallen = all(row["last"][name] <= FALL * row["first"][name] for name in ("class", "mask"))
+    return has_fallen and row["mIoU"] >= RISE * row["mIoU_of_commonest"]
 
 
 def table(rows: list[dict]) -> str:

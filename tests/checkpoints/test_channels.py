@@ -1,10 +1,10 @@
-"""Networks of RGB that read other channels: what they predict until they learn."""
+"""Adapting networks for RGB to other channels: predictions before fine-tuning."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint, with_description
 from contracts.test_backbones import TINY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,8 +30,8 @@ def adapt_checkpoint_channels(model, checkpoint, channels):
     description = with_channels(model, checkpoint.description, channels)
     if description is checkpoint.description:
         return checkpoint
-    wanted = build_skeleton(description.config).state_dict()
-    return Checkpoint(description, adapt_channels(checkpoint.state, wanted, channels))
+    expected_state = build_skeleton(description.config).state_dict()
+    return Checkpoint(description, adapt_channels(checkpoint.state, expected_state, channels))
 
 
 def predicted(checkpoint, pixel_values):
@@ -41,8 +41,8 @@ def predicted(checkpoint, pixel_values):
         return network(pixel_values).mask_logits
 
 
-def in_turn(pixel_values):
-    """RGB whose channels are the given ones in turn."""
+def repeat_channels(pixel_values):
+    """Fill three channels by repeating the given ones cyclically."""
     return pixel_values[:, [index % pixel_values.shape[1] for index in range(3)]]
 
 
@@ -66,7 +66,7 @@ def test_fewer_channels_equal_cyclically_repeated_rgb(config, channels):
     after = adapt_checkpoint_channels("tiny", before, channels)
     pixel_values = torch.randn(1, channels, 64, 64)
     torch.testing.assert_close(
-        predicted(after, pixel_values), predicted(before, in_turn(pixel_values)),
+        predicted(after, pixel_values), predicted(before, repeat_channels(pixel_values)),
         atol=1e-4, rtol=1e-4,
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_adapted_first_layers_sum_the_rgb_weights(channels, seed):
     weight = torch.randn(4, 3, 3, 3, generator=generator)
     image = torch.randn(1, channels, 7, 7, generator=generator)
     actual = torch.nn.functional.conv2d(image, adapt_first_layer(weight, channels))
-    expected = torch.nn.functional.conv2d(in_turn(image), weight)
+    expected = torch.nn.functional.conv2d(repeat_channels(image), weight)
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -101,10 +101,10 @@ def test_unadaptable_weights_are_refused():
     four = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
     with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights for RGB"):
         adapt_checkpoint_channels("tiny", four, 5)
-    wanted = {"a": torch.zeros(2, 5, 3, 3)}
+    expected_state = {"a": torch.zeros(2, 5, 3, 3)}
     for shape in ((2, 12, 3, 3), (3, 3, 3, 3), (2, 3)):
         with pytest.raises(CheckpointError, match=r"a is .* only first layers"):
-            adapt_channels({"a": torch.zeros(shape)}, wanted, 5)
+            adapt_channels({"a": torch.zeros(shape)}, expected_state, 5)
 
 
 @pytest.mark.parametrize("channels", [1, 5])
@@ -123,7 +123,7 @@ def test_folders_round_trip(tmp_path, backbone, channels):
 
 def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
     checkpoint = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
-    write(tmp_path, described(checkpoint, preprocessing=PreprocessingConfig()))
+    write(tmp_path, with_description(checkpoint, preprocessing=PreprocessingConfig()))
     with pytest.raises(CheckpointError, match="reads 4 channels, but there are 3 means and 3"):
         read_huggingface(tmp_path)
 

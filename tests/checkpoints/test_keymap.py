@@ -27,16 +27,16 @@ def test_names_and_fused_tensors_round_trip():
     assert all(torch.equal(again[name], tensor) for name, tensor in OURS.items())
 
 
-@pytest.mark.parametrize("what", ["missing", "unknown", "of another shape"])
-def test_mismatches_are_listed(what):
+@pytest.mark.parametrize("mismatch", ["missing", "unknown", "of another shape"])
+def test_mismatches_are_listed(mismatch):
     theirs = to_theirs(OURS, RULES)
-    if what == "missing":
+    if mismatch == "missing":
         del theirs["classifier.weight"]
-    if what == "unknown":
+    if mismatch == "unknown":
         theirs["extra.weight"] = torch.ones(1)
-    if what == "of another shape":
+    if mismatch == "of another shape":
         theirs["classifier.weight"] = torch.ones(3)
-    with pytest.raises(CheckpointError, match=f"1 tensors are {what}: .*weight"):
+    with pytest.raises(CheckpointError, match=f"1 tensors are {mismatch}: .*weight"):
         to_ours(theirs, OURS, RULES)
 
 

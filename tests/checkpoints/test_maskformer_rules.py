@@ -1,4 +1,4 @@
-"""How MaskFormer's folders of the Hub say to treat images and pixels."""
+"""Pre- and post-processing of MaskFormer's folders on the Hub."""
 
 import json
 from dataclasses import replace
@@ -66,7 +66,7 @@ HUB = {
 
 @pytest.mark.parametrize("hub", HUB)
 def test_hub_folders_use_published_tasks(hub, tmp_path):
-    """They say no task, and nothing of things and stuff: only their labels tell."""
+    """They contain neither tasks nor things and stuff, which follow from the labels."""
     labels, tasks, resize, divisor = HUB[hub]
     folder = tmp_path / f"models--{hub.replace('/', '--')}" / "snapshots" / "0123abcd"
     folder.mkdir(parents=True)
@@ -76,9 +76,9 @@ def test_hub_folders_use_published_tasks(hub, tmp_path):
     state = build_segmenter(config).state_dict()
     description = replace(checkpoint.description, config=config, labels=known)
     write_huggingface(folder, Checkpoint(description, state))
-    told = json.loads((folder / "config.json").read_text())
-    del told["unimask"]
-    (folder / "config.json").write_text(json.dumps(told))
+    config_json = json.loads((folder / "config.json").read_text())
+    del config_json["unimask"]
+    (folder / "config.json").write_text(json.dumps(config_json))
     (folder / "preprocessor_config.json").unlink()
     found = read_huggingface(folder)
     assert found.description.tasks == tasks and found.description.labels.is_thing == known.is_thing

@@ -1,4 +1,4 @@
-"""Skeletons have the names and shapes of networks, and cost nothing."""
+"""Skeletons have the names and shapes of networks without allocating weights."""
 
 import pytest
 import torch

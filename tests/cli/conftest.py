@@ -1,4 +1,4 @@
-"""An image to give to the command."""
+"""Input image for commands."""
 
 import pytest
 from conftest import draw_discs

@@ -35,11 +35,11 @@ def test_presets_can_be_benchmarked(command):
 
 
 @pytest.mark.parametrize("size", ["800", "800x", "0x5", "-3x4", "800X1088", "1e3x5"])
-def test_sizes_are_read_or_refused(command, one_line, size):
+def test_sizes_are_read_or_refused(command, check_error, size):
     code, _, err = command("benchmark", "-m", "nuclei", "--size", size)
-    one_line(code, err, size, "HEIGHTxWIDTH")
+    check_error(code, err, size, "HEIGHTxWIDTH")
 
 
-def test_unknown_models_are_one_line_errors(command, one_line):
+def test_unknown_models_are_one_line_errors(command, check_error):
     code, _, err = command("benchmark", "-m", "nucleus")
-    one_line(code, err, "no model 'nucleus'")
+    check_error(code, err, "no model 'nucleus'")

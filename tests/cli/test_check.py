@@ -1,4 +1,4 @@
-"""`unimask check` and `unimask convert` as a person sees them."""
+"""`unimask check` and `unimask convert` on the command line."""
 
 import json
 
@@ -23,23 +23,23 @@ def test_severe_findings_exit_with_1_and_list_files(command, tmp_path):
     assert code == 1 and "error: train: 1 image cannot be read" in out and "1.png" in out
 
 
-def test_a_missing_dataset_is_a_one_line_error(command, one_line, tmp_path):
+def test_a_missing_dataset_is_a_one_line_error(command, check_error, tmp_path):
     code, _, err = command("check", tmp_path, "--preview", tmp_path / "board.png")
-    one_line(code, err, "contains no dataset")
+    check_error(code, err, "contains no dataset")
 
 
-def test_convert_reports_what_it_wrote(command, one_line, tmp_path):
+def test_convert_reports_what_it_wrote(command, check_error, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "coco-panoptic", "--link")
     assert code == 0 and "train 3, val 1 images" in out
     assert (tmp_path / "out" / "annotations" / "panoptic_train.json").is_file()
     code, _, err = command("convert", data, tmp_path / "out", "--to", "coco-panoptic")
-    one_line(code, err, "not empty")
+    check_error(code, err, "not empty")
     code, _, err = command("convert", data, tmp_path / "new", "--to", "voc")
-    one_line(code, err, "choose one of")
+    check_error(code, err, "choose one of")
 
 
-def test_the_format_of_label_maps_can_be_given(command, one_line, tmp_path):
+def test_the_format_of_label_maps_can_be_given(command, check_error, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1}, objects=9)
     maps = ("--format", "semantic maps")
     image = ("--preview", tmp_path / "board.png")
@@ -48,4 +48,4 @@ def test_the_format_of_label_maps_can_be_given(command, one_line, tmp_path):
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "semantic", *maps)
     assert code == 0 and "class 0" in (tmp_path / "out" / "classes.json").read_text()
     code, _, err = command("check", data, "--format", "LabelMe", *image)
-    one_line(code, err, "not in the format LabelMe: it may be semantic maps or instance ids")
+    check_error(code, err, "not in the format LabelMe: it may be semantic maps or instance ids")

@@ -1,4 +1,4 @@
-"""`unimask compare` as a person sees it."""
+"""`unimask compare` on the command line."""
 
 import json
 
@@ -14,6 +14,6 @@ def test_a_model_compared_with_itself_shows_no_difference(command, discs, tiny_m
     assert json.loads(target.read_text())["scores"]["mIoU"]["change"] == 0
 
 
-def test_unknown_tasks_are_one_line_errors(command, one_line, discs, tiny_model):
+def test_unknown_tasks_are_one_line_errors(command, check_error, discs, tiny_model):
     code, _, err = command("compare", tiny_model, tiny_model, "--data", discs, "--task", "all")
-    one_line(code, err, "unknown task")
+    check_error(code, err, "unknown task")

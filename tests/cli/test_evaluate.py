@@ -1,4 +1,4 @@
-"""`unimask evaluate` of results that any program wrote, and how scores are laid out."""
+"""`unimask evaluate` of result files, and the layout of its tables."""
 
 import json
 
@@ -9,8 +9,8 @@ from unimask.datasets import open_dataset
 from unimask.formats.run_length import encode_id_map
 
 
-def truth_of(discs) -> list[dict]:
-    """Give the truth as COCO results."""
+def perfect_results(discs) -> list[dict]:
+    """Return the ground truth as COCO results."""
     dataset = open_dataset(discs, "val")
     return [
         {
@@ -27,7 +27,7 @@ def truth_of(discs) -> list[dict]:
 
 def test_coco_results_print_cocos_table(command, discs, tmp_path):
     file, target = tmp_path / "results.json", tmp_path / "scores.json"
-    file.write_text(json.dumps(truth_of(discs)))
+    file.write_text(json.dumps(perfect_results(discs)))
     code, printed, _ = command("evaluate", discs, "--results", file, "--json", target)
     assert code == 0 and "instance on 2 images" in printed
     rows = [line.split() for line in printed.splitlines() if line.strip()]
@@ -39,7 +39,7 @@ def test_coco_results_print_cocos_table(command, discs, tmp_path):
 
 def test_more_detections_than_a_hundred(command, discs, tmp_path):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps(truth_of(discs)))
+    file.write_text(json.dumps(perfect_results(discs)))
     code, printed, _ = command("evaluate", discs, "--results", file, "--max-detections", "1000")
     assert code == 0 and "AR1000" in printed
 
@@ -51,21 +51,21 @@ def test_notes_are_printed(command, discs, tmp_path):
     assert code == 0 and "1 of 2 images have no result" in printed
 
 
-def test_failures_are_one_line_errors(command, one_line, discs, tiny_model, tmp_path):
+def test_failures_are_one_line_errors(command, check_error, discs, tiny_model, tmp_path):
     code, _, err = command("evaluate", discs)
-    one_line(code, err, "pass a model or results")
+    check_error(code, err, "pass a model or results")
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--results", tmp_path)
-    one_line(code, err, "one of them")
+    check_error(code, err, "one of them")
     file = tmp_path / "results.json"
     entry = '{"image_id": "else", "category_id": 0, "segmentation": {}, "score": 1}'
     file.write_text(f"[{entry}]")
     code, _, err = command("evaluate", discs, "--results", file)
-    one_line(code, err, "results.json", "no result for any of the 2 images")
+    check_error(code, err, "results.json", "no result for any of the 2 images")
 
 
 def test_cityscapes_ap_has_its_own_table(command, discs, tmp_path):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps(truth_of(discs)))
+    file.write_text(json.dumps(perfect_results(discs)))
     code, printed, _ = command("evaluate", discs, "--results", file, "--ap", "cityscapes")
     rows = [line.split() for line in printed.splitlines() if line.strip()]
     assert code == 0 and ["AP50", ">", "0.50", ">=", "100", "px", "all", "100.00"] in rows

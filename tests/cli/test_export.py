@@ -30,20 +30,22 @@ def test_an_exported_model_is_the_same(command, tmp_path):
 
 
 def test_networks_unsupported_by_transformers_are_not_exported(
-    command, one_line, tiny_model, tmp_path
+    command, check_error, tiny_model, tmp_path
 ):
     code, _, err = command("export", tiny_model, "--out", tmp_path / "out")
-    one_line(code, err, "cannot be written for transformers", "backbone.norm is 'group'")
+    check_error(code, err, "cannot be written for transformers", "backbone.norm is 'group'")
     assert not (tmp_path / "out" / "config.json").exists()
     code, _, err = command("export", "nuclei", "--out", tmp_path / "out", "--format", "huggingface")
-    one_line(code, err, "nuclei cannot be written for transformers")
+    check_error(code, err, "nuclei cannot be written for transformers")
 
 
-def test_a_model_is_not_overwritten_and_formats_are_named(command, one_line, tiny_model, tmp_path):
+def test_a_model_is_not_overwritten_and_formats_are_named(
+    command, check_error, tiny_model, tmp_path
+):
     code, _, err = command("export", tiny_model, "--out", tiny_model)
-    one_line(code, err, "already holds a model")
+    check_error(code, err, "already holds a model")
     code, _, err = command("export", tiny_model, "--out", tmp_path / "o", "--format", "onyx")
-    one_line(code, err, "--format onyx", "huggingface")
+    check_error(code, err, "--format onyx", "huggingface")
 
 
 def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, tmp_path):
@@ -64,9 +66,11 @@ def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, 
     torch.save({"model": to_theirs(state, NAMES)}, path)
     code, printed, _ = command("export", path, "--out", tmp_path / "out", "--format", "huggingface")
     assert code == 0 and "133 classes" in printed
-    told = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert told["model_type"] == "oneformer"
-    assert told["backbone_config"]["dilations"] == [list(level) for level in DINAT_DILATIONS]
+    exported_config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert exported_config["model_type"] == "oneformer"
+    assert exported_config["backbone_config"]["dilations"] == [
+        list(level) for level in DINAT_DILATIONS
+    ]
     again = read_huggingface(tmp_path / "out")
     assert again.description.config == config and again.description.labels.names[0] == "person"
     assert again.state.keys() == state.keys()

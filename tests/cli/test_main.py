@@ -1,4 +1,4 @@
-"""The command and its verbs: help, wrong command lines, interruptions, labelled folders."""
+"""The command and its subcommands: help, wrong command lines, interruptions, labelled folders."""
 
 import importlib
 import json
@@ -19,14 +19,14 @@ from unimask.inference import load
 
 
 def test_unwritable_folders_are_found_before_the_computation(
-    command, one_line, image, tiny_model, tmp_path
+    command, check_error, image, tiny_model, tmp_path
 ):
     (tmp_path / "file").write_text("")
     code, _, err = command("predict", image, "-m", tiny_model, "-o", tmp_path / "file" / "out")
-    one_line(code, err, "file", "cannot write")
+    check_error(code, err, "file", "cannot write")
     target = tmp_path / "file" / "scores.json"
     code, _, err = command("evaluate", tmp_path, "-m", tiny_model, "--json", target)
-    one_line(code, err, "file", "cannot write")
+    check_error(code, err, "file", "cannot write")
 
 
 WRONG = {
@@ -50,11 +50,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_command_lines_are_one_line_errors(command, one_line, tmp_path, monkeypatch, case):
+def test_wrong_command_lines_are_one_line_errors(command, check_error, tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
-    arguments, mend = WRONG[case]
+    arguments, hint = WRONG[case]
     code, _, err = command(*arguments)
-    one_line(code, err, mend)
+    check_error(code, err, hint)
 
 
 def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
@@ -71,35 +71,35 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
 def test_evaluate_passes_its_options_to_load(command, discs, tiny_model, tmp_path, monkeypatch):
     loaded = []
 
-    def remember(*arguments, **options):
+    def record_load(*arguments, **options):
         loaded.append(load(*arguments, **options))
         return loaded[-1]
 
     module = importlib.import_module("unimask.evaluation.evaluate")
-    monkeypatch.setattr(module, "load", remember)
+    monkeypatch.setattr(module, "load", record_load)
     code, _, _ = command("evaluate", discs, "-m", tiny_model, "--dtype", "bfloat16")
     assert code == 0 and loaded[0].dtype == torch.bfloat16
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--dtype", "float12")
     assert code == 2 and "float12" in err
     squashing = shutil.copytree(tiny_model, tmp_path / "squashing")
     path = squashing / "preprocessor_config.json"
-    told = json.loads(path.read_text()) | {"size": {"height": 64, "width": 96}}
-    path.write_text(json.dumps(told))
+    preprocessor = json.loads(path.read_text()) | {"size": {"height": 64, "width": 96}}
+    path.write_text(json.dumps(preprocessor))
     code, _, _ = command("evaluate", discs, "-m", squashing, "--preprocessing", "hub")
     assert code == 0 and loaded[-1].description.preprocessing.squash == (64, 96)
 
 
-def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_path):
+def test_masks_of_another_size_are_one_line(command, check_error, tiny_model, tmp_path):
     data = write_discs(tmp_path / "data", {"val": 1})
     mask = data / "val" / "masks" / "0.png"
     with Image.open(mask) as ids:
         small = ids.resize((64, 48), 0)
     small.save(mask)
     code, _, err = command("evaluate", data, "-m", tiny_model)
-    one_line(code, err, str(mask), "48 x 64", "96 x 128")
+    check_error(code, err, str(mask), "48 x 64", "96 x 128")
 
 
-def test_a_class_out_of_range_is_one_line(command, one_line, tiny_model, tmp_path):
+def test_a_class_out_of_range_is_one_line(command, check_error, tiny_model, tmp_path):
     from unimask.formats.panoptic_png import encode_ids
 
     data = tmp_path / "data"
@@ -120,17 +120,17 @@ def test_a_class_out_of_range_is_one_line(command, one_line, tiny_model, tmp_pat
     }
     (data / "panoptic.json").write_text(json.dumps(content))
     code, _, err = command("evaluate", data, "-m", tiny_model)
-    one_line(code, err, "panoptic.json", "category 99")
+    check_error(code, err, "panoptic.json", "category 99")
 
 
-def test_train_names_wrong_options(command, one_line, discs, tmp_path):
+def test_train_names_wrong_options(command, check_error, discs, tmp_path):
     code, _, err = command("train", discs, "--steps", "3", "--epochs", "2", "-o", tmp_path / "r")
-    one_line(code, err, "--steps or --epochs")
+    check_error(code, err, "--steps or --epochs")
     code, _, err = command("train", tmp_path / "nothing", "-o", tmp_path / "r")
-    one_line(code, err, "is not a folder")
+    check_error(code, err, "is not a folder")
     wrong = ("--backbone-weights", tmp_path / "resnet.pth", "-o", tmp_path / "r")
     code, _, err = command("train", discs, *wrong)
-    one_line(code, err, "resnet.pth cannot be read")
+    check_error(code, err, "resnet.pth cannot be read")
 
 
 def test_version_and_help(command):
@@ -154,14 +154,14 @@ def test_help_starts_without_torch():
     assert printed.stdout.strip().endswith("False"), printed.stderr
 
 
-def run_apart(*arguments, then) -> tuple[int, str]:
-    """Run the command in a process of its own; give exit code and stderr after `then(process)`."""
+def run_in_process(*arguments, then) -> tuple[int, str]:
+    """Run the command in a separate process; return exit code and stderr after `then(process)`."""
     with subprocess.Popen(
         [sys.executable, "-m", "unimask", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that starts jobs in the background makes them deaf to Ctrl-C.
+        # A shell that starts jobs in the background makes them ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         then(process)
@@ -179,18 +179,20 @@ def test_interruptions_print_one_line(tiny_model, tmp_path):
     os.mkfifo(fifo)
 
     def interrupt(process):
-        with fifo.open("wb"):  # returns when the command has opened it: it waits for bytes now
+        with fifo.open("wb"):  # returns when the command has opened the pipe and waits for data
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
 
-    code, err = run_apart("predict", fifo, "-m", tiny_model, "-o", tmp_path / "out", then=interrupt)
+    code, err = run_in_process(
+        "predict", fifo, "-m", tiny_model, "-o", tmp_path / "out", then=interrupt
+    )
     assert (code, err) == (130, "unimask: stopped\n")
 
 
 @on_posix
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_a_closed_pipe_is_not_an_error(argument):
-    code, err = run_apart(argument, then=lambda process: process.stdout.close())
+    code, err = run_in_process(argument, then=lambda process: process.stdout.close())
     assert code in (0, 1) and err == ""
 
 
@@ -212,13 +214,13 @@ def test_closed_and_full_outputs_keep_the_exit_code(arguments, redirected, code,
     assert (done.returncode, done.stderr) == (code, err)
 
 
-def test_refused_commands_leave_no_empty_folder(command, one_line, image, tmp_path):
+def test_refused_commands_leave_no_empty_folder(command, check_error, image, tmp_path):
     out = tmp_path / "new" / "out"
     code, _, err = command("predict", image, "-m", tmp_path / "nothing", "-o", out)
-    one_line(code, err, "nothing")
+    check_error(code, err, "nothing")
     code, _, err = command("export", "nuclei", "--out", out)
-    one_line(code, err, "group")
+    check_error(code, err, "group")
     assert not out.parent.exists()
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     code, _, err = command("predict", image, "-m", "nuclei", "-o", tmp_path / "link")
-    one_line(code, err, "link", "cannot write")
+    check_error(code, err, "link", "cannot write")

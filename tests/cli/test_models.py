@@ -35,6 +35,6 @@ def test_json_has_addresses(command):
     assert row["tasks"] == ["panoptic", "instance", "semantic"]
 
 
-def test_unknown_models_are_reported(command, one_line):
+def test_unknown_models_are_reported(command, check_error):
     code, _, err = command("models", "yolo")
-    one_line(code, err, "no model is called yolo")
+    check_error(code, err, "no model is called yolo")

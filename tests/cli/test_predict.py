@@ -1,4 +1,4 @@
-"""`unimask predict` as a person meets it: what it prints, what it writes, how it fails."""
+"""`unimask predict` on the command line: output, files and errors."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from unimask.results import result_file_names
 
 
 def huge_png(path) -> None:
-    """Write a header that promises 30000 x 30000 pixels, and hardly any data."""
+    """Write a header that declares 30000 x 30000 pixels, and hardly any data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -43,14 +43,14 @@ def test_predict_prints_and_writes(command, image, tiny_model, tmp_path):
             assert overlay.width > 128
 
 
-def test_hub_preprocessing_is_selected_by_name(command, one_line, image, tiny_model, tmp_path):
+def test_hub_preprocessing_is_selected_by_name(command, check_error, image, tiny_model, tmp_path):
     code, printed, _ = command("predict", "--help")
     assert code == 0 and "--preprocessing" in printed and "384x384" in printed
     arguments = ("predict", image, "-m", tiny_model, "-o", tmp_path / "out", "--preprocessing")
     code, _, err = command(*arguments, "hub")
     assert code == 0 and err == "" and (tmp_path / "out" / "cells.json").is_file()
     code, _, err = command(*arguments, "squash")
-    one_line(code, err, "unknown preprocessing 'squash': choose authors or hub")
+    check_error(code, err, "unknown preprocessing 'squash': choose authors or hub")
 
 
 def test_images_of_one_name_are_all_written(command, tiny_model, tmp_path):
@@ -64,11 +64,11 @@ def test_images_of_one_name_are_all_written(command, tiny_model, tmp_path):
     assert written == {"x.json", "x_2.json", "x_2_2.json", "X_3.json"}
 
 
-def test_an_input_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
+def test_an_input_image_is_never_overwritten(command, check_error, image, tiny_model, tmp_path):
     truth = tmp_path / "cells_ids.png"
     truth.write_bytes(image.read_bytes())
     code, _, err = command("predict", image, truth, "-m", tiny_model, "-o", tmp_path)
-    one_line(code, err, "cells.png, cells_ids.png", "choose a new or empty folder")
+    check_error(code, err, "cells.png, cells_ids.png", "choose a new or empty folder")
     assert truth.read_bytes() == image.read_bytes()
 
 
@@ -96,13 +96,15 @@ def test_the_confidence_is_written_on_request(command, image, tiny_model, tmp_pa
     assert code == 0 and err == ""
 
 
-def test_a_foreign_confidence_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
+def test_a_foreign_confidence_is_never_overwritten(
+    command, check_error, image, tiny_model, tmp_path
+):
     arguments = ("predict", image, "-m", tiny_model, "-o", tmp_path / "out")
     assert command(*arguments)[0] == 0
     foreign = tmp_path / "out" / "cells_confidence.png"
     foreign.write_bytes(image.read_bytes())
     code, _, err = command(*arguments, "--confidence")
-    one_line(code, err, "cells_confidence.png", "was not written by unimask")
+    check_error(code, err, "cells_confidence.png", "was not written by unimask")
     assert foreign.read_bytes() == image.read_bytes()
 
 
@@ -122,7 +124,7 @@ def test_uncertain_pixels_get_no_class_on_request(command, image, tiny_model, tm
     assert levels[~is_none].min() >= np.floor(65535 * threshold)
 
 
-def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
+def test_batches_write_the_same(command, check_error, tiny_model, tmp_path):
     (tmp_path / "in").mkdir()
     for index, size in enumerate([(60, 90), (60, 90), (90, 60), (60, 90)]):
         Image.fromarray(draw_discs(index, size)[0]).save(tmp_path / "in" / f"{index}.png")
@@ -133,7 +135,7 @@ def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
         code, _, err = command(
             "predict", tmp_path / "in", "-m", tiny_model, "-o", out, "--batch-size", size
         )
-        one_line(code, err, "1b.png")
+        check_error(code, err, "1b.png")
         found.append(
             {
                 path.name: [
@@ -175,7 +177,7 @@ def truncated_jpeg(path):
     path.write_bytes(path.read_bytes()[:700])
 
 
-BAD = {
+BAD_IMAGES = {
     "missing.png": (lambda path: None, "does not exist"),
     "text.png": (text_as_png, "not an image"),
     "cut.jpg": (truncated_jpeg, "damaged"),
@@ -184,22 +186,22 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_images_are_one_line_errors(command, one_line, tiny_model, tmp_path, name):
-    make, reason = BAD[name]
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_bad_images_are_one_line_errors(command, check_error, tiny_model, tmp_path, name):
+    make, reason = BAD_IMAGES[name]
     make(tmp_path / name)
     code, _, err = command("predict", tmp_path / name, "-m", tiny_model, "-o", tmp_path / "out")
-    one_line(code, err, name, reason)
+    check_error(code, err, name, reason)
 
 
-def test_the_pixel_limit_is_an_option(command, one_line, image, tiny_model, tmp_path):
+def test_the_pixel_limit_is_an_option(command, check_error, image, tiny_model, tmp_path):
     code, _, err = command(
         "predict", image, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
     )
-    one_line(code, err, "cells.png", "more than 1,000", "--max-pixels")
+    check_error(code, err, "cells.png", "more than 1,000", "--max-pixels")
 
 
-ODD = {
+CONVERSIONS = {
     "one_pixel": lambda image: image.resize((1, 1)),
     "cmyk": lambda image: image.convert("CMYK"),
     "grey": lambda image: image.convert("L"),
@@ -211,12 +213,12 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", CONVERSIONS)
 def test_odd_images_work(command, image, tiny_model, tmp_path, name):
     suffix = ".tif" if name == "cmyk" else ".png"
     path = tmp_path / f"{name}{suffix}"
     with Image.open(image) as opened:
-        ODD[name](opened).save(path)
+        CONVERSIONS[name](opened).save(path)
     code, _, err = command("predict", path, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0, err
     assert (tmp_path / "out" / f"{name}.json").exists()
@@ -234,7 +236,7 @@ def test_images_are_turned_upright(command, image, tiny_model, tmp_path):
 
 
 @pytest.mark.filterwarnings("always::unimask.processing.images.ImageWarning")
-def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_model, tmp_path):
+def test_a_window_stretches_and_never_clips_silently(command, check_error, tiny_model, tmp_path):
     dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
     Image.fromarray(dark).save(tmp_path / "dark.png")
     arguments = ("predict", tmp_path / "dark.png", "-m", tiny_model, "-o", tmp_path / "out")
@@ -243,12 +245,12 @@ def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_mod
     code, _, err = command(*arguments, "--window", "auto")
     assert code == 0 and err == ""
     code, _, err = command(*arguments, "--window", "9,3")
-    one_line(code, err, "LOW must be below HIGH")
+    check_error(code, err, "LOW must be below HIGH")
 
 
-def test_a_missing_model_option_lists_examples(command, one_line, image, tmp_path):
+def test_a_missing_model_option_lists_examples(command, check_error, image, tmp_path):
     code, _, err = command("predict", image, "-o", tmp_path / "out")
-    one_line(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
+    check_error(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
 
 
 @pytest.mark.parametrize(
@@ -263,31 +265,31 @@ def test_a_missing_model_option_lists_examples(command, one_line, image, tmp_pat
         (os.sep, "holds no model"),
     ],
 )
-def test_invalid_models_are_refused(command, one_line, image, tmp_path, model, reason):
+def test_invalid_models_are_refused(command, check_error, image, tmp_path, model, reason):
     code, _, err = command("predict", image, "-m", model, "-o", tmp_path / "out")
-    one_line(code, err, reason)
+    check_error(code, err, reason)
 
 
-def test_an_unknown_task_lists_the_known(command, one_line, image, tiny_model, tmp_path):
+def test_an_unknown_task_lists_the_known(command, check_error, image, tiny_model, tmp_path):
     code, _, err = command(
         "predict", image, "-m", tiny_model, "-o", tmp_path / "out", "--task", "depth"
     )
-    one_line(code, err, "depth", "semantic, instance, panoptic")
+    check_error(code, err, "depth", "semantic, instance, panoptic")
 
 
 def test_running_out_of_memory_is_one_line(
-    command, one_line, image, tiny_model, tmp_path, monkeypatch
+    command, check_error, image, tiny_model, tmp_path, monkeypatch
 ):
-    def hungry(*_):
+    def allocate(*_):
         torch.empty(10**15)
 
-    monkeypatch.setattr("unimask.inference.predictor.Predictor.run", hungry)
+    monkeypatch.setattr("unimask.inference.predictor.Predictor.run", allocate)
     code, _, err = command("predict", image, "-m", tiny_model, "-o", tmp_path / "out")
-    one_line(code, err, "out of memory", "--batch-size")
+    check_error(code, err, "out of memory", "--batch-size")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no line ends in names")
 def test_line_breaks_in_names_add_no_table_rows(command, image, tiny_model, tmp_path):
-    strange = image.rename(tmp_path / "a\nb.png")
-    code, printed, _ = command("predict", strange, "-m", tiny_model, "-o", tmp_path / "out")
+    renamed = image.rename(tmp_path / "a\nb.png")
+    code, printed, _ = command("predict", renamed, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0 and "a\\nb.png" in printed and "\nb.png" not in printed

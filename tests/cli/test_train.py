@@ -1,4 +1,4 @@
-"""`unimask train` where several processes are one run."""
+"""`unimask train` in one of several processes."""
 
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def test_only_one_process_reports_the_interruption(command, monkeypatch, tmp_pat
     assert code == 130 and err.count("unimask: stopped") == times
 
 
-def test_data_may_be_left_out_only_to_resume(command, one_line, tmp_path):
+def test_data_may_be_left_out_only_to_resume(command, check_error, tmp_path):
     code, _, err = command("train", "--out", tmp_path)
-    one_line(code, err, "pass DATA", "--resume")
+    check_error(code, err, "pass DATA", "--resume")
     code, _, err = command("train", "--resume")
-    one_line(code, err, "--resume needs --out")
+    check_error(code, err, "--resume needs --out")
     code, _, err = command("train", "--resume", "--out", tmp_path / "none")
-    one_line(code, err, "holds no run to resume")
+    check_error(code, err, "holds no run to resume")

@@ -1,4 +1,4 @@
-"""What every backbone promises."""
+"""The contract of every backbone."""
 
 import inspect
 from dataclasses import replace
@@ -64,7 +64,7 @@ class TestEveryBackbone:
                 torch.testing.assert_close(feature[index], alone[0], atol=1e-5, rtol=1e-4)
 
     def test_every_parameter_has_a_gradient(self, config):
-        backbone = build_backbone(config).eval()  # stochastic depth would leave blocks out
+        backbone = build_backbone(config).eval()  # stochastic depth would skip blocks
         sum(feature.square().sum() for feature in backbone(torch.randn(1, 3, 64, 64))).backward()
         lazy = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()]
         assert not lazy

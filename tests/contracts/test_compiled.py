@@ -1,4 +1,4 @@
-"""What every network promises to compilers and exporters: one graph, and the same numbers."""
+"""Every network compiles and exports as one graph with equal outputs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def network(name):
     config = getattr(conftest, name, None) or replace(conftest.TINY_RESNET, backbone=TINY[name])
     return build_segmenter(config).eval(), torch.randn(1, 3, 64, 96)
 
-def warn_left_out(name, found, expected):
+def report_error(name, found, expected):
     pairs = zip(found, expected, strict=True)
     error = max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-6)) for a, b in pairs)
     print(json.dumps([name, error]), flush=True)
@@ -33,13 +33,13 @@ for name in NAMES:
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with torch.inference_mode():
-        warn_left_out(name, compiled(image)[:2], model(image)[:2])
+        report_error(name, compiled(image)[:2], model(image)[:2])
 with torch.inference_mode():
     image = torch.randn(2, 3, 96, 64)
-    warn_left_out("another size", compiled(image)[:2], model(image)[:2])
+    report_error("another size", compiled(image)[:2], model(image)[:2])
 """
 
-LEARNING = """
+GRADIENTS = """
 for name in NAMES:
     model, image = network(name)
     results = []
@@ -50,22 +50,22 @@ for name in NAMES:
         slopes = torch.autograd.grad(loss, learned, allow_unused=True)
         whole = torch.cat([slope.flatten() for slope in slopes if slope is not None])
         results.append([class_logits, mask_logits, whole])
-    warn_left_out(name, *results)
+    report_error(name, *results)
 """
 
 EXPORTED = """
 for name in NAMES:
     model, image = network(name)
     with torch.no_grad():
-        expected = model(image)[:2]  # what is kept for this size must be there to be exported
+        expected = model(image)[:2]  # fill the caches for this size before exporting
         program = torch.export.export(model, (image,))
         operators = [str(node.target) for node in program.graph.nodes]
         deformable = any("DeformableAttention" in type(part).__name__ for part in model.modules())
         assert ("unimask.deformable_attention.default" in operators) == deformable
-        warn_left_out(name, program.module()(image)[:2], expected)
+        report_error(name, program.module()(image)[:2], expected)
 """
 
-COMMON = ["TINY_SWIN", "TINY_ONEFORMER"]  # the last one is captured for another size too
+COMMON = ["TINY_SWIN", "TINY_ONEFORMER"]  # the last one is compiled for another size too
 RARE = [
     "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN", "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS",
     "TINY_PROPOSALS", "convnext", "dinat", "TINY_RESNET",
@@ -79,15 +79,15 @@ RARE = [
         pytest.param(CAPTURED, COMMON, id="captured"),
         pytest.param(EXPORTED, COMMON, id="exported"),
         pytest.param(CAPTURED, RARE, id="captured, others", marks=pytest.mark.slow),
-        pytest.param(LEARNING, ["TINY_RESNET", "dinat"], id="learning", marks=pytest.mark.slow),
+        pytest.param(GRADIENTS, ["TINY_RESNET", "dinat"], id="learning", marks=pytest.mark.slow),
         pytest.param(EXPORTED, RARE, id="exported, others", marks=pytest.mark.slow),
     ],
 )
 def test_a_network_is_one_graph(code, names, request, tmp_path):
-    """In a process of its own, without the checks of shapes, which no compiler can trace."""
+    """Run in a separate process, without shape checks, which no compiler can trace."""
     tests = request.config.rootpath / "tests"
     paths = [str(tests), str(tests / "contracts"), os.environ.get("PYTHONPATH", "")]
-    script = tmp_path / "script.py"  # the tracer looks for the lines of its callers
+    script = tmp_path / "script.py"  # the tracer reads the source lines of its callers
     script.write_text(f"{START}\nNAMES = {names}\n{code}")
     actual = subprocess.run(
         [sys.executable, str(script)],

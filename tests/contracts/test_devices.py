@@ -1,4 +1,4 @@
-"""What holds on any device: nothing stays behind on the CPU, and the host seldom waits."""
+"""Device independence: no tensors stay on the CPU, and the host rarely synchronises."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -7,7 +7,7 @@ import conftest
 import numpy as np
 import pytest
 import torch
-from card import CardTensor, a_card, carry
+from card import CardTensor, fake_card, move_to_card
 from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
 from contracts.test_backbones import TINY
 
@@ -24,9 +24,9 @@ NETWORKS = [
 ]  # fmt: skip
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 WITH_QUERIES = [name for name in NETWORKS if name != "TINY_PER_PIXEL"]
-MOST_WAITS_TO_LEARN = 10
-MOST_WAITS_TO_DECIDE = 24
-"""How often the host may wait for a step's losses, and for an image's segments, however many."""
+MAX_SYNCS_PER_STEP = 10
+MAX_SYNCS_PER_IMAGE = 24
+"""Maximum number of synchronisations for a step's losses, and for the segments of an image."""
 
 TASKS = ("panoptic", "instance", "semantic")
 
@@ -43,14 +43,14 @@ def targets():
     return [Target(torch.tensor([0, 1, 0]), masks, ignored), Target(torch.tensor([1]), masks[1:2])]
 
 
-def learned(network, criterion, pixel_values, ground_truth):
-    """Give losses and gradients, one after the other."""
+def losses_and_gradients(network, criterion, pixel_values, ground_truth):
+    """Return the total loss and the gradients as one vector."""
     generator = torch.Generator().manual_seed(0)
     output = network(pixel_values, auxiliary=True, factored=criterion.takes_factors)
     losses = criterion(output, ground_truth, generator=generator)
     losses.total.backward()
-    slopes = [part.grad for part in network.parameters() if part.grad is not None]
-    return [losses.total.detach(), torch.cat([slope.flatten() for slope in slopes])]
+    gradients = [part.grad for part in network.parameters() if part.grad is not None]
+    return [losses.total.detach(), torch.cat([gradient.flatten() for gradient in gradients])]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -59,21 +59,23 @@ def test_training_stays_on_one_device(name):
     config = config_of(name)
     network, criterion = build_segmenter(config).eval().double(), build_criterion(config)
     images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
-    with force_implementation("reference"):  # what other devices take that have no Triton
-        expected = learned(deepcopy(network), criterion, images, targets())
-    with a_card() as card:
+    with force_implementation("reference"):  # the path of devices without Triton
+        expected = losses_and_gradients(deepcopy(network), criterion, images, targets())
+    with fake_card() as card:
         ground_truth = [target.to("card") for target in targets()]
-        actual = learned(carry(network), carry(criterion), images.to("card"), ground_truth)
+        actual = losses_and_gradients(
+            move_to_card(network), move_to_card(criterion), images.to("card"), ground_truth
+        )
         assert all(part.device.type == "card" for part in actual)
         actual = [part.cpu() for part in actual]
     torch.testing.assert_close(actual[0], expected[0], rtol=1e-4, atol=1e-4)
     difference = (actual[1] - expected[1]).norm() / expected[1].norm()
     assert difference < 1e-3
-    assert sum(card.waits.values()) <= MOST_WAITS_TO_LEARN, card.waits
+    assert sum(card.synchronisations.values()) <= MAX_SYNCS_PER_STEP, card.synchronisations
 
 
-def predicting(name):
-    """Give a network, what goes with it, and an image."""
+def network_and_image(name):
+    """Return a network, its description, and an image."""
     checkpoint = tiny_checkpoint(config_of(name), seed=4)
     network = build_segmenter(checkpoint.description.config).eval().requires_grad_(False)
     network.load_state_dict(checkpoint.state)
@@ -83,18 +85,18 @@ def predicting(name):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
 def test_results_are_equal_on_any_device(name, task, monkeypatch):
-    # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
+    # In inference mode PyTorch hides the view information that wrapper tensors need.
     monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
-    network, description, image = predicting(name)
+    network, description, image = network_and_image(name)
     expected = Predictor(deepcopy(network), description, "cpu").predict(image, task)
-    with a_card(doubles=False):
-        predictor = Predictor(carry(network), description, "card")
+    with fake_card(has_float64=False):
+        predictor = Predictor(move_to_card(network), description, "card")
         assert predictor.device.type == "card"
         actual = predictor.predict(image, task)
-    alike(actual, expected)
+    assert_close_results(actual, expected)
 
 
-def alike(actual, expected):
+def assert_close_results(actual, expected):
     assert actual.names == expected.names
     np.testing.assert_allclose(actual.scores, expected.scores, atol=1e-3)
     pairs = zip(actual.segments, expected.segments, strict=True)
@@ -102,7 +104,7 @@ def alike(actual, expected):
 
 
 def discs(count, size=(128, 160)):
-    """Give confident logits of `count` round objects."""
+    """Return confident logits of `count` round objects."""
     rows, columns = torch.arange(size[0])[:, None], torch.arange(size[1])
     place = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(size)
     distance = ((rows - place[:, :1, None]) ** 2 + (columns - place[:, 1:, None]) ** 2).sqrt()
@@ -113,10 +115,10 @@ def discs(count, size=(128, 160)):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_host_waits_as_often_for_many_segments_as_for_few(task):
-    waits = []
+    synchronisations = []
     for count in (3, 60):
         classes, masks = discs(count)
-        with a_card() as card:
+        with fake_card() as card:
             result = postprocess(
                 CardTensor(classes),
                 CardTensor(masks),
@@ -128,8 +130,11 @@ def test_the_host_waits_as_often_for_many_segments_as_for_few(task):
                 original_size=(1024, 1280),
             )
         assert len(result.segments) >= (2 if task == "semantic" else count // 3)
-        waits.append(sum(card.waits.values()))
-    assert waits[1] <= waits[0] + 2 and max(waits) <= MOST_WAITS_TO_DECIDE, waits
+        synchronisations.append(sum(card.synchronisations.values()))
+    assert (
+        synchronisations[1] <= synchronisations[0] + 2
+        and max(synchronisations) <= MAX_SYNCS_PER_IMAGE
+    ), synchronisations
 
 
 @pytest.mark.gpu
@@ -139,9 +144,9 @@ def test_gpu_and_cpu_training_agree(name):
     torch.manual_seed(0)
     network, criterion = build_segmenter(config_of(name)).eval(), build_criterion(config_of(name))
     images = torch.randn(2, 3, 64, 96)
-    expected = learned(deepcopy(network), criterion, images, targets())
+    expected = losses_and_gradients(deepcopy(network), criterion, images, targets())
     ground_truth = [target.to("cuda") for target in targets()]
-    actual = learned(network.cuda(), criterion.cuda(), images.cuda(), ground_truth)
+    actual = losses_and_gradients(network.cuda(), criterion.cuda(), images.cuda(), ground_truth)
     torch.testing.assert_close(actual[0].cpu(), expected[0], rtol=1e-3, atol=1e-3)
     assert (actual[1].cpu() - expected[1]).norm() < 0.02 * expected[1].norm()
 
@@ -151,9 +156,11 @@ def test_gpu_and_cpu_training_agree(name):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
 def test_gpu_and_cpu_predictions_agree(name, task):
-    network, description, image = predicting(name)
+    network, description, image = network_and_image(name)
     expected = Predictor(deepcopy(network), description, "cpu").predict(image, task)
-    alike(Predictor(network.cuda(), description, "cuda").predict(image, task), expected)
+    assert_close_results(
+        Predictor(network.cuda(), description, "cuda").predict(image, task), expected
+    )
 
 
 @pytest.mark.gpu

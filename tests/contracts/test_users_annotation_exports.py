@@ -1,4 +1,4 @@
-"""What users suffer from when tools write outlines and names differently: a test for each."""
+"""Known problems with outlines and names as other tools write them: a test for each."""
 
 import json
 
@@ -14,7 +14,7 @@ from unimask.errors import DataError
 
 HEIGHT, WIDTH = 48, 64
 BOXES = ((4, 4, 20, 16), (10, 8, 24, 24), (2, 2, 12, 30), (8, 20, 30, 20), (20, 10, 24, 26))
-"""An object of each of five images: x, y, width and height."""
+"""Object of each of five images: x, y, width and height."""
 
 AREAS = [width * height for *_, width, height in BOXES]
 
@@ -119,17 +119,17 @@ def test_json_with_comments_is_refused_as_invalid_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("classes", "told"),
+    ("classes", "message"),
     [
         (("cat", "cat "), "classes 'cat' and 'cat ' differ only in spaces or letter case"),
         (("Cat", "cat"), "classes 'Cat' and 'cat' differ only in spaces or letter case"),
         (("gr\ufffdn", "cat"), "1 class names hold bytes that are not UTF-8, such as gr\ufffdn"),
     ],
 )
-def test_similar_or_undecoded_class_names_are_reported(tmp_path, classes, told):
-    """Elsewhere a stray space splits a class in two, and nothing is said."""
+def test_similar_or_undecoded_class_names_are_reported(tmp_path, classes, message):
+    """Elsewhere a stray space splits a class in two without a message."""
     report = check(write(tmp_path, coco(classes=classes)))
-    assert any(told in finding.message for finding in report.findings)
+    assert any(message in finding.message for finding in report.findings)
 
 
 def write_panoptic(folder, suffix, annotated=5):
@@ -163,7 +163,7 @@ def test_panoptic_masks_are_found_by_the_names_of_their_images(tmp_path, suffix)
 
 
 def test_images_without_a_panoptic_annotation_are_reported(tmp_path):
-    """Elsewhere they are left out without a word."""
+    """Elsewhere they are left out without a message."""
     with pytest.warns(DataWarning, match=r"2 images have no annotation, such as 'a3\.jpg'"):
         dataset = open_dataset(write_panoptic(tmp_path, ".png", annotated=3))
     assert areas_of(dataset) == [[area] for area in AREAS[:3]]
@@ -180,7 +180,7 @@ def test_images_are_found_by_urls_in_labels(tmp_path):
 
 
 def test_an_unread_second_cvat_file_is_reported(tmp_path):
-    """Elsewhere the labels of one of two jobs are lost without a word."""
+    """Elsewhere the labels of one of two jobs are lost without a message."""
     for job in (1, 2):
         labels = "<meta><job><labels><label><name>cat</name></label></labels></job></meta>"
         images = "".join(

@@ -1,4 +1,4 @@
-"""What people suffer from elsewhere before they train: a test for each, named after it."""
+"""Known problems of other tools with datasets before training: a test for each."""
 
 import json
 import tracemalloc
@@ -38,12 +38,12 @@ def stripes(values, dtype=np.uint8):
 
 
 def labels_in(sample):
-    """Give the label id of each pixel, -1 where it is ignored."""
+    """Return the label id of each pixel, -1 where it is ignored."""
     return np.array([-1, *sample.label_ids])[sample.id_maps[0]]
 
 
 def test_black_and_white_masks_are_a_class_and_its_background(tmp_path):
-    """Elsewhere 255 is "ignore" or the 256th class, and all that was drawn is lost."""
+    """Elsewhere 255 is "ignore" or the 256th class, and all labelled objects are lost."""
     dataset = open_dataset(write_maps(tmp_path, [stripes([0, 255])] * 3))
     assert dataset.labels.names == ("background", "foreground")
     assert dataset[0].ignored is None and (labels_in(dataset[0]) == stripes([0, 1])).all()
@@ -52,16 +52,16 @@ def test_black_and_white_masks_are_a_class_and_its_background(tmp_path):
 
 
 def test_the_meaning_of_values_is_printed_before_the_first_step(tmp_path, monkeypatch, capsys):
-    """Elsewhere `reduce_labels` and `ignore_index` decide in silence, and all output is -1."""
+    """Elsewhere `reduce_labels` and `ignore_index` apply silently, and all output is -1."""
     monkeypatch.setitem(PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes))
     labels = stripes([0, 1])
     labels[:, -2:] = 255  # of 64 columns
     data = write_maps(tmp_path / "data", [labels] * 6, ("road", "sky"))
-    done = unimask.train(
+    run = unimask.train(
         data, "tiny", out=tmp_path / "run", device="cpu", steps=1, size=64, workers=0
     )
     output = capsys.readouterr().out
-    assert done.finished and "2 classes, all stuff: road, sky" in output
+    assert run.finished and "2 classes, all stuff: road, sky" in output
     assert "0 is road, 1 is sky; 3.1 % of the pixels of 6 maps ignored" in output
 
 
@@ -78,7 +78,7 @@ def test_more_than_254_classes_keep_their_numbers(tmp_path, dtype, suffix):
 
 @pytest.mark.parametrize(("values", "first"), [([0, 1], "cat"), ([0, 1, 2], "background")])
 def test_the_first_class_is_not_lost_to_an_off_by_one(tmp_path, values, first):
-    """Elsewhere class 0 is the background or it is not, and nobody says which."""
+    """Elsewhere it is not documented whether class 0 is the background."""
     dataset = open_dataset(write_maps(tmp_path, [stripes(values)] * 3, ("cat", "dog")))
     assert dataset.labels.names == ("cat", "dog") if first == "cat" else (first, "cat", "dog")
     assert f"0 is {first}, 1 is " in describe(dataset)
@@ -86,7 +86,7 @@ def test_the_first_class_is_not_lost_to_an_off_by_one(tmp_path, values, first):
 
 
 def test_bad_labels_are_found_before_the_first_step(command, tmp_path):
-    """Elsewhere they are found after an hour, in a worker's traceback that names no file."""
+    """Elsewhere they are found after an hour, in a worker's traceback without a file name."""
     maps = [stripes([0, 1]) for _ in range(6)]
     maps[1][0, :5] = 9
     data = write_maps(tmp_path / "data", maps, ("road", "sky", "pole"))
@@ -106,16 +106,16 @@ def test_bad_labels_are_found_before_the_first_step(command, tmp_path):
         list(open_dataset(data))
 
 
-def test_images_that_are_missing_are_found_before_the_first_step(command, one_line, tmp_path):
-    """Elsewhere the run ends where it first asks for one."""
+def test_images_that_are_missing_are_found_before_the_first_step(command, check_error, tmp_path):
+    """Elsewhere the run fails when it first loads one."""
     data = write_coco(tmp_path / "data")
     (data / "train2017" / "b.png").unlink()
     code, _, err = command("check", data, "--preview", tmp_path / "board.png")
-    one_line(code, err, "instances_train2017.json names 'b.png'", "1 of 5 images are missing")
+    check_error(code, err, "instances_train2017.json names 'b.png'", "1 of 5 images are missing")
 
 
 def test_more_objects_than_queries_are_reported_before_the_first_step(command, tmp_path):
-    """Elsewhere a network of a hundred masks learns crowds in vain, and nobody says why."""
+    """Elsewhere a network of a hundred queries cannot find all objects, without a message."""
     data = write_discs(tmp_path / "data", {"train": 2, "val": 1}, objects=9)
     code, out, _ = command("check", data, "--queries", 3, "--preview", tmp_path / "board.png")
     assert code == 1 and "train: 2 images with more objects than 3 queries, at most " in out
@@ -123,7 +123,7 @@ def test_more_objects_than_queries_are_reported_before_the_first_step(command, t
 
 
 def test_panoptic_ground_truth_is_made_of_instances_alone(command, tmp_path):
-    """Elsewhere converters refuse objects that overlap, and their files lack box and area."""
+    """Elsewhere converters refuse overlapping objects, and their files lack box and area."""
     data, out = write_coco(tmp_path / "data"), tmp_path / "out"
     code, output, _ = command("convert", data, out, "--to", "coco-panoptic")
     assert code == 0 and "lost: " in output and "pixels of objects behind others" in output
@@ -155,7 +155,7 @@ def test_a_panoptic_image_that_contradicts_its_json_is_named(command, tmp_path):
 
 
 def test_objects_inside_of_others_stay_whole(tmp_path):
-    """Elsewhere they are flattened to one map, and the small one wins or loses by its place."""
+    """Elsewhere they are flattened to one map, where their order decides which one is visible."""
     nested = {"a.png": [("cat", [INSIDE]), ("cat", [SQUARE])]}
     draw(tmp_path, "a.png")
     write_json(tmp_path / "labels.json", coco_content(nested))
@@ -167,13 +167,13 @@ def test_objects_inside_of_others_stay_whole(tmp_path):
 
 
 def test_a_coco_sized_dataset_takes_less_than_a_gigabyte(tmp_path):
-    """Elsewhere masks are kept as pixels: 13,500 images took 73 GB before the first step.
+    """Elsewhere masks are stored as pixels: 13,500 images took 73 GB before the first step.
 
     Measured at full size by benchmarks/dataset_memory.py.
     """
-    turns = np.linspace(0, 2 * np.pi, 29, endpoint=False)
-    star = np.stack([30 + 20 * np.cos(turns), 24 + 15 * np.sin(turns)], axis=1)
-    held = []
+    angles = np.linspace(0, 2 * np.pi, 29, endpoint=False)
+    star = np.stack([30 + 20 * np.cos(angles), 24 + 15 * np.sin(angles)], axis=1)
+    memory = []
     for images, each in ((50, 1), (50, 11), (550, 1)):
         folder = tmp_path / f"{images}_{each}"
         folder.mkdir()
@@ -185,8 +185,8 @@ def test_a_coco_sized_dataset_takes_less_than_a_gigabyte(tmp_path):
         )
         tracemalloc.start()
         dataset = open_dataset(folder)
-        held.append(tracemalloc.get_traced_memory()[0])
+        memory.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
         assert len(dataset) == images
-    one_object, one_image = (held[1] - held[0]) / 500, (held[2] - held[0]) / 500
+    one_object, one_image = (memory[1] - memory[0]) / 500, (memory[2] - memory[0]) / 500
     assert 860_000 * one_object + 118_000 * (one_image - one_object) < 0.5e9

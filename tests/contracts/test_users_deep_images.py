@@ -1,4 +1,4 @@
-"""Images deeper than 8 bits that use little of their range: said, and mended by one option."""
+"""Images deeper than 8 bits that use little of their range are reported, with a fix."""
 
 import json
 import struct
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_RESNET, described, draw_discs, tiny_checkpoint
+from conftest import TINY_RESNET, draw_discs, tiny_checkpoint, with_description
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
@@ -40,7 +40,7 @@ DEEP = {
     "12 bits in int16": lambda image: (".npy", twelve_bits(image).astype(np.int16)),
     "12 bits above an offset": lambda image: (".npy", twelve_bits(image) + np.uint16(32768)),
 }
-KINDS = {
+SEVERE_KINDS = {
     "8 bits in uint32": ("black", "0,255"),
     "8 bits in int32": ("black", "0,255"),
     "8 bits in uint64": ("black", "0,255"),
@@ -65,7 +65,7 @@ def write_deep(folder, name, count=3):
 
 
 def write_deep_colours(path, values):
-    """Write a PNG of 16 bits a channel, which pillow cannot."""
+    """Write a PNG with 16 bits per channel, which pillow cannot."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
@@ -75,20 +75,20 @@ def write_deep_colours(path, values):
 
 
 @pytest.mark.filterwarnings("always::unimask.processing.images.ImageWarning")
-@pytest.mark.parametrize("name", ["12 bits in uint16", *KINDS])
+@pytest.mark.parametrize("name", ["12 bits in uint16", *SEVERE_KINDS])
 def test_predict_warns_once_of_dark_images(command, tiny_model, tmp_path, name):
     images = write_deep(tmp_path / "data", name) / "images"
-    kind, window = KINDS.get(name, ("nearly black", ""))
+    kind, window = SEVERE_KINDS.get(name, ("nearly black", ""))
     option = window if window.startswith("--") else f"--window {window}"
     code, _, err = command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0 and err.count("\n") == 1, err
     assert "3 images, the first" in err and kind in err and option in err and "--window auto" in err
 
 
-@pytest.mark.parametrize("name", ["12 bits in int16", *KINDS])
+@pytest.mark.parametrize("name", ["12 bits in int16", *SEVERE_KINDS])
 def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
     data = write_deep(tmp_path / "data", name)
-    kind, _ = KINDS.get(name, ("nearly black", ""))
+    kind, _ = SEVERE_KINDS.get(name, ("nearly black", ""))
     arguments = ("check", data, "--preview", tmp_path / "board.png", "--json", tmp_path / "r.json")
     code, printed, err = command(*arguments)
     assert code == (1 if kind == "black" else 0) and err == "", printed
@@ -114,7 +114,7 @@ def test_warnings_name_the_range_and_its_effect():
 @pytest.mark.parametrize("name", DEEP)
 def test_all_dark_value_types_warn_and_auto_fixes_them(name):
     _, values = DEEP[name](draw_discs(0, SIZE, count=3)[0])
-    with pytest.warns(RangeWarning, match=KINDS.get(name, ("nearly black", ""))[0]):
+    with pytest.warns(RangeWarning, match=SEVERE_KINDS.get(name, ("nearly black", ""))[0]):
         read_image(values)
     with warnings.catch_warnings(action="error"):
         assert np.ptp(read_image(values, window="auto")) == 255
@@ -123,7 +123,7 @@ def test_all_dark_value_types_warn_and_auto_fixes_them(name):
 @pytest.mark.parametrize(
     "values",
     [
-        np.zeros((9, 9), np.uint16),  # blank: no window shows more
+        np.zeros((9, 9), np.uint16),  # blank: no window would help
         np.full((9, 9), 300, np.uint32),
         np.linspace(0, 65535, 100).reshape(10, 10).astype(np.uint16),
         np.linspace(0, 1, 100).reshape(10, 10),
@@ -158,15 +158,15 @@ def test_a_dark_channel_of_a_multichannel_image_warns():
         read_image(stack, channels=4)
 
 
-def test_floats_beyond_one_are_refused_with_their_range(command, one_line, tiny_model, tmp_path):
+def test_floats_beyond_one_are_refused_with_their_range(command, check_error, tiny_model, tmp_path):
     np.save(tmp_path / "a.npy", twelve_bits(draw_discs(0)[0]).astype(np.float32))
     code, _, err = command("predict", tmp_path / "a.npy", "-m", tiny_model, "-o", tmp_path / "out")
-    one_line(code, err, "floats outside 0..1, from", "--window")
+    check_error(code, err, "floats outside 0..1, from", "--window")
 
 
 @pytest.fixture(scope="module")
 def windowed_run(tmp_path_factory):
-    """A network trained for two steps on images of 12 bits."""
+    """Network trained for two steps on images of 12 bits."""
     folder = tmp_path_factory.mktemp("windowed")
     data = write_deep(folder / "data", "12 bits in uint16", count=5)
     with pytest.MonkeyPatch.context() as patch:
@@ -192,9 +192,9 @@ def test_a_model_predicts_with_the_window_it_was_trained_with(windowed_run):
 
 def test_evaluation_uses_the_window_of_training(windowed_run):
     data, run = windowed_run
-    own = unimask.evaluate(data, run, split="val")
+    default = unimask.evaluate(data, run, split="val")
     report = unimask.evaluate(data, run, split="val", window=TWELVE_BITS)
-    assert own["metrics"] == report["metrics"]
+    assert default["metrics"] == report["metrics"]
 
 
 def test_training_warns_of_dark_images_once(tmp_path, monkeypatch, recwarn):
@@ -219,7 +219,7 @@ def test_windows_round_trip_through_model_folders(tmp_path):
     checkpoint = tiny_checkpoint()
     for window in (TWELVE_BITS, (-1000.0, 4e9), "auto", None):
         rules = replace(checkpoint.description.preprocessing, window=window)
-        write_huggingface(tmp_path / "m", described(checkpoint, preprocessing=rules))
+        write_huggingface(tmp_path / "m", with_description(checkpoint, preprocessing=rules))
         assert read_huggingface(tmp_path / "m").description.preprocessing == rules
         assert read_huggingface(tmp_path / "m", "hub").description.preprocessing.window == window
     config = json.loads((tmp_path / "m" / "config.json").read_text())

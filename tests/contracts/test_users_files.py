@@ -1,4 +1,4 @@
-"""What people lose elsewhere: files that a program replaced, and names that it could not show."""
+"""Known problems of other tools with files: replaced files, and names that cannot be printed."""
 
 import errno
 import importlib
@@ -26,14 +26,14 @@ PLOT = Result.plot
 
 
 @pytest.fixture(autouse=True)
-def small_drawings(monkeypatch):
-    """Draw nothing: what is tested here is which files are written."""
+def skip_drawing(monkeypatch):
+    """Skip drawing: these tests check which files are written."""
     monkeypatch.setattr(Result, "plot", lambda self, **_: Image.new("RGB", (2, 2)))
 
 
 @pytest.fixture
 def images(tmp_path):
-    """A folder of small images, some of them in a subfolder."""
+    """Folder of small images, some of them in subfolders."""
     folder = tmp_path / "images"
     for index, name in enumerate(("a.png", "b.png", "left/a.png", "left/deep/c.png")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,8 @@ def files_below(folder):
 
 
 @pytest.fixture
-def no_work(monkeypatch):
-    """Return what makes loading a model fail from now on: outputs are checked before."""
+def forbid_loading(monkeypatch):
+    """Return a function that makes loading a model fail, since outputs are checked first."""
 
     def refuse(*_, **__):
         raise AssertionError("the work began before the outputs were checked")
@@ -57,30 +57,32 @@ def no_work(monkeypatch):
 
 
 def test_annotations_beside_the_images_are_never_replaced(
-    command, one_line, images, tiny_model, no_work
+    command, check_error, images, tiny_model, forbid_loading
 ):
-    """Elsewhere results named like annotations take their place."""
-    no_work()
+    """Elsewhere results with the names of annotations replace them."""
+    forbid_loading()
     (images / "a.json").write_text(LABELME)
     code, _, err = command("predict", images, "-m", tiny_model, "-o", images)
-    one_line(code, err, "a.json", "unimask did not write", "choose a new or empty folder")
+    check_error(code, err, "a.json", "unimask did not write", "choose a new or empty folder")
     assert (images / "a.json").read_text() == LABELME
     assert files_below(images) == {"a.json", "a.png", "b.png", "left/a.png", "left/deep/c.png"}
 
 
-def test_only_own_results_are_replaced(command, one_line, images, tiny_model, tmp_path, no_work):
-    """Elsewhere a result that somebody corrected by hand is lost at the next run."""
+def test_only_own_results_are_replaced(
+    command, check_error, images, tiny_model, tmp_path, forbid_loading
+):
+    """Elsewhere manually corrected results are lost in the next run."""
     out = tmp_path / "out"
     run = ("predict", images / "a.png", images / "b.png", "-m", tiny_model, "-o", out)
     assert command(*run)[0] == 0 and command(*run)[0] == 0
     corrected = (out / "b.json").read_text().replace(" ", "")
     (out / "b.json").write_text(corrected)
     (out / "notes.txt").write_text("mine")
-    code, printed, _ = command(*run[:2], *run[3:])  # b is not in the way of a
+    code, printed, _ = command(*run[:2], *run[3:])  # b is no output of this command
     assert code == 0 and "a.png" in printed
-    no_work()
+    forbid_loading()
     code, _, err = command(*run)
-    one_line(code, err, "b.json was changed since unimask wrote it")
+    check_error(code, err, "b.json was changed since unimask wrote it")
     assert (out / "b.json").read_text() == corrected
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -100,30 +102,30 @@ def test_python_results_follow_the_same_rule(tmp_path):
     assert (tmp_path / "x.json").read_text() == LABELME
 
 
-def test_saving_a_model_replaces_no_foreign_files(command, one_line, tiny_model, tmp_path):
+def test_saving_a_model_replaces_no_foreign_files(command, check_error, tiny_model, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "model.safetensors").write_text("mine")
     code, _, err = command("export", tiny_model, "--out", out)
-    one_line(code, err, "model.safetensors")
+    check_error(code, err, "model.safetensors")
     with pytest.raises(OutputError, match=r"model.safetensors"):
         unimask.load(tiny_model, device="cpu").save(out)
     assert (out / "model.safetensors").read_text() == "mine"
 
 
-def test_only_own_reports_are_replaced(command, one_line, discs, tiny_model, tmp_path):
-    """Elsewhere `--json annotations.json`, meant as an input, empties the annotations."""
+def test_only_own_reports_are_replaced(command, check_error, discs, tiny_model, tmp_path):
+    """Elsewhere `--json annotations.json`, meant as an input, overwrites the annotations."""
     scores, page = tmp_path / "scores.json", tmp_path / "page.html"
     run = ("evaluate", discs, "-m", tiny_model, "--json", scores, "--page", page)
     assert [command(*run)[0] for _ in range(2)] == [0, 0]
     scores.write_text('{"images": []}')
     for verb in (run, ("benchmark", "-m", tiny_model, "--json", scores)):
         code, _, err = command(*verb)
-        one_line(code, err, "scores.json was not written by unimask", "--overwrite")
+        check_error(code, err, "scores.json was not written by unimask", "--overwrite")
     code, _, err = command("compare", "a", "b", "--data", discs, "--json", scores)
-    one_line(code, err, "scores.json was not written by unimask", "--overwrite")
+    check_error(code, err, "scores.json was not written by unimask", "--overwrite")
     code, _, err = command("check", discs, "--preview", discs / "val" / "images" / "0.png")
-    one_line(code, err, "0.png was not written by unimask")
+    check_error(code, err, "0.png was not written by unimask")
     assert scores.read_text() == '{"images": []}'
     code, _, _ = command("check", discs, "--json", scores, "--overwrite")
     assert code == 0 and json.loads(scores.read_text())["generator"].startswith("unimask ")
@@ -137,10 +139,10 @@ def test_check_writes_only_requested_files(command, discs, tmp_path, monkeypatch
 
 
 def test_images_in_subfolders_are_found_and_keep_their_place(
-    command, one_line, images, tiny_model, tmp_path
+    command, check_error, images, tiny_model, tmp_path
 ):
-    """Elsewhere two images of one name in different folders end as one result."""
-    out = images / "results"  # inside the folder that is read: no input of the second run
+    """Elsewhere two images of one name in different folders share one result file."""
+    out = images / "results"  # inside the input folder, but no input of the second run
     for _ in range(2):
         code, printed, _ = command("predict", images, "-m", tiny_model, "-o", out)
         assert code == 0 and "left/deep/c.png" in printed
@@ -148,7 +150,7 @@ def test_images_in_subfolders_are_found_and_keep_their_place(
         endings = ("_overlay.png", "_ids.png", ".json")
         assert files_below(out) == {"unimask.json", *(s + e for s in stems for e in endings)}
     code, _, _ = command("predict", images, "-m", tiny_model, "-o", tmp_path, "--no-recursive")
-    assert code == 2  # holds the images
+    assert code == 2  # it contains the images
     flat = tmp_path / "flat"
     code, _, _ = command("predict", images, "-m", tiny_model, "-o", flat, "--no-recursive")
     assert code == 0 and {p.name for p in flat.glob("*_ids.png")} == {"a_ids.png", "b_ids.png"}
@@ -165,9 +167,9 @@ def test_an_image_called_unimask_does_not_hide_the_record(command, tiny_model, t
 
 
 def test_a_full_disk_stops_with_one_line(
-    command, one_line, images, tiny_model, tmp_path, monkeypatch
+    command, check_error, images, tiny_model, tmp_path, monkeypatch
 ):
-    """Elsewhere each of thousands of images fails for the same reason, one after the other."""
+    """Elsewhere thousands of images fail one after the other for the same reason."""
     for index in range(12):
         Image.fromarray(draw_discs(index, (32, 48))[0]).save(images / f"more{index:02}.png")
     real, written = OutputFolder.new_file, []
@@ -188,7 +190,7 @@ def test_a_full_disk_stops_with_one_line(
 
     monkeypatch.setattr(OutputFolder, "new_file", failing)
     code, printed, err = command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")
-    one_line(code, err, "No space left on device", "of 16 results", "run the same command again")
+    check_error(code, err, "No space left on device", "of 16 results", "run the same command again")
     assert len(written) < 24 and "written to" in printed
     monkeypatch.setattr(OutputFolder, "new_file", real)
     assert command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")[0] == 0
@@ -202,7 +204,7 @@ def test_one_bad_image_does_not_stop_the_other_batches(command, images, tiny_mod
 
 
 def test_empty_results_show_the_best_scores(command, images, tiny_model, tmp_path):
-    """Elsewhere an empty result does not tell a wrong model from a threshold a little too high."""
+    """Elsewhere an empty result may mean a wrong model or a slightly too high threshold."""
     for task in ("instance", "panoptic"):
         run = ("predict", images / "a.png", "-m", tiny_model, "--task", task)
         code, printed, _ = command(*run, "--threshold", "1", "-o", tmp_path / task)
@@ -220,7 +222,7 @@ NAME = "x [b] :dog: \x1b[31m\u202e"
 
 
 def test_names_in_files_send_no_terminal_commands(command, tiny_model, tmp_path, monkeypatch):
-    """Elsewhere `[/b]` in a name is swallowed or ends the program, and escapes turn it red."""
+    """Elsewhere `[/b]` in a name is dropped or crashes the program, and escapes change colours."""
     image = tmp_path / f"{NAME}[-b].png"
     Image.fromarray(draw_discs(0, (32, 48))[0]).save(image)
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
@@ -295,11 +297,11 @@ def test_a_stopped_run_leaves_a_reusable_folder(command, images, tiny_model, tmp
     run.send_signal(kill)
     _, err = run.communicate(timeout=60)
     assert "Traceback" not in err
-    left = [path for path in out.rglob(".*")]
+    temporary_files = [path for path in out.rglob(".*")]
     if kill == signal.SIGINT:
-        assert run.returncode == 130 and left == []
+        assert run.returncode == 130 and temporary_files == []
     else:
-        assert left
+        assert temporary_files
     code, _, err = command(*arguments)
     assert code == 0 and err == ""
     assert list(out.rglob(".*")) == [] and len(files_below(out)) == 13

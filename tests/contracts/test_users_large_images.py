@@ -1,4 +1,4 @@
-"""Images of very many pixels: little memory for each, and the same results."""
+"""Very large images: bounded memory per pixel, and equal results."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from unimask.visualization.overlay import DrawnSegment, draw_overlay
 
 SIDE = 2400
 MOST_BYTES_PER_PIXEL = 12
-"""Beside the decoded image, 3 bytes a pixel."""
+"""Maximum memory beside the decoded image, which takes 3 bytes per pixel."""
 
 PEAK = """
 import sys
@@ -41,7 +41,7 @@ for task in tasks:
 
 
 def write_discs(path):
-    """Write an image of many pixels and few bytes."""
+    """Write an image with many pixels and few bytes."""
     image = Image.new("RGB", (SIDE, SIDE), (40, 40, 40))
     draw = ImageDraw.Draw(image)
     for x, y in np.random.default_rng(0).integers(0, SIDE, (60, 2)).tolist():

@@ -1,4 +1,4 @@
-"""What users suffer from when tools name or number their masks differently: a test for each."""
+"""Known problems with names and numbers of masks as other tools write them: a test for each."""
 
 import json
 import unicodedata
@@ -24,7 +24,7 @@ def draw_object(index):
 
 
 AREA = 284
-"""Pixels of the object in the first image."""
+"""Number of pixels of the object in the first image."""
 
 
 def write(folder, draw, image="images/a{}.png", mask="masks/a{}.png", count=IMAGES):
@@ -81,7 +81,7 @@ def test_one_cell_per_image_in_16_bits_is_still_an_object(tmp_path):
 
 
 def test_mixed_binary_value_ranges_require_an_option(tmp_path):
-    """Elsewhere the objects of half of the images are ignored without a word."""
+    """Elsewhere the objects of half of the images are silently ignored."""
     data = write(tmp_path, lambda i: draw_object(i) * np.uint8(255 if i % 2 else 1))
     with pytest.raises(DataError, match=r"0 \(.*1 \(.*255 \(.*--names"):
         open_dataset(data)
@@ -89,13 +89,13 @@ def test_mixed_binary_value_ranges_require_an_option(tmp_path):
     assert [areas_of(dataset, i)["cell"] for i in (0, 1)] == [AREA, AREA + 12]
 
 
-COMPOSED, SPLIT = (unicodedata.normalize(form, "größe é {}") for form in ("NFC", "NFD"))
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "größe é {}") for form in ("NFC", "NFD"))
 
 
 @pytest.mark.parametrize(
     ("image", "mask"),
     [
-        (f"{COMPOSED}.png", f"{SPLIT}.png"),
+        (f"{COMPOSED}.png", f"{DECOMPOSED}.png"),
         ("my photo ({}).png", "my%20photo%20%28{}%29.png"),
         ("IMG_{}.PNG", "img_{}.png"),
         ("t00{}.tif", "man_seg00{}.tif"),
@@ -112,7 +112,7 @@ def test_masks_are_found_by_differently_written_names(tmp_path, image, mask):
 
 
 def test_names_that_differ_in_case_alone_keep_their_own_masks(tmp_path):
-    """Names in small letters would give both images the same mask."""
+    """Lower-casing names would match both images with the same mask."""
     data = write(tmp_path, draw_object, "images/a{}.png", "masks/a{}.png")
     write(data, lambda i: draw_object(i) * 0 + 1, "images/A{}.png", "masks/A{}.png")
     dataset = open_dataset(data)
@@ -131,7 +131,7 @@ def test_sequences_of_cells_are_paired_with_their_own_masks(tmp_path):
 
 
 def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):
-    """Images that count from 0 and masks that count from 1 would all get the mask of another."""
+    """Images numbered from 0 and masks numbered from 1 would all be paired wrongly."""
     data = write(tmp_path, draw_object, "images/t{}.png", "masks/man{}.png")
     (data / "masks" / "man0.png").rename(data / "masks" / "man6.png")
     with pytest.raises(DataError, match="contains no dataset"):
@@ -139,7 +139,7 @@ def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):
 
 
 def test_the_table_of_roboflows_masks_names_their_classes(tmp_path):
-    """Elsewhere its maps may number objects as well as classes, whatever _classes.csv says."""
+    """Elsewhere _classes.csv is ignored, and it is unclear whether maps hold classes or objects."""
     for split, start in (("train", 0), ("valid", 3)):
 
         def draw(index, start=start):
@@ -155,7 +155,7 @@ def test_the_table_of_roboflows_masks_names_their_classes(tmp_path):
 
 
 def test_masks_beside_their_image_are_not_rivals_of_those_of_other_folders(tmp_path):
-    """Elsewhere each other folder's mask is said to be the same for every image and left out."""
+    """Elsewhere masks of other folders are treated as equal for every image and left out."""
     for index in range(IMAGES):
         save(tmp_path / f"p{index}" / "image.png", draw_photo(index, SIZE))
         save(tmp_path / f"p{index}" / "mask.png", draw_object(index) * np.uint8(255))
@@ -176,7 +176,7 @@ def test_a_copy_of_vocs_classes_leaves_no_empty_name_in_the_description(tmp_path
 
 
 def test_masks_beside_their_images_are_found_by_attached_numbers(tmp_path):
-    """Elsewhere img0.png and mask0.png in one folder hold no dataset."""
+    """Elsewhere img0.png and mask0.png in one folder are not recognised."""
     dataset = open_dataset(write(tmp_path, draw_object, "img{}.png", "mask{}.png"))
     assert [path.name for path in dataset.paths] == [f"img{index}.png" for index in range(IMAGES)]
     assert [areas_of(dataset, i)["foreground"] for i in range(6)] == [
@@ -186,7 +186,7 @@ def test_masks_beside_their_images_are_found_by_attached_numbers(tmp_path):
 
 @pytest.mark.parametrize("values", [(0, 1, 2), (0, 128, 255)])
 def test_classes_in_jpegs_are_refused(tmp_path, values):
-    """Elsewhere compression makes classes of its own, and 255, an object, is ignored."""
+    """Elsewhere compression artefacts become classes, and 255, an object, is ignored."""
 
     def draw(index):
         labels = draw_object(index)
@@ -217,7 +217,7 @@ def test_black_and_white_masks_that_compression_has_tinted_are_masks(tmp_path):
     ],
 )
 def test_the_layout_of_nnu_net_is_read_with_its_classes(tmp_path, labels):
-    """Elsewhere case_000_0000.png has no partner case_000.png."""
+    """Elsewhere case_000_0000.png is not matched with case_000.png."""
 
     def draw(index):
         mask = draw_object(index)
@@ -234,7 +234,7 @@ def test_the_layout_of_nnu_net_is_read_with_its_classes(tmp_path, labels):
 
 
 def test_images_of_several_channels_by_file_are_refused(tmp_path):
-    """Each channel alone would be taken for the whole image."""
+    """Each channel would be read as a separate image."""
     write(tmp_path, draw_object, "imagesTr/case_00{}_0000.png", "labelsTr/case_00{}.png")
     write(tmp_path, draw_object, "imagesTr/case_00{}_0001.png", "labelsTr/case_00{}.png")
     with pytest.raises(DataError, match="contains no dataset"):
@@ -242,13 +242,13 @@ def test_images_of_several_channels_by_file_are_refused(tmp_path):
 
 
 def test_a_dataset_three_folders_down_is_found(tmp_path):
-    """Elsewhere only one folder in a folder is looked into."""
+    """Elsewhere only one level of folders is searched."""
     dataset = open_dataset(write(tmp_path / "export" / "v1" / "cells", draw_object).parents[1])
     assert areas_of(dataset)["foreground"] == AREA
 
 
 def test_partially_labelled_sequences_are_read(tmp_path):
-    """Cell Tracking Challenge labels few frames; the folder was refused for the others."""
+    """Cell Tracking Challenge labels few frames; elsewhere the folder is refused."""
     data = write(tmp_path, draw_object, "01/t00{}.tif", "01_GT/SEG/man_seg00{}.tif")
     for index in (0, 2, 3, 5):
         (data / "01_GT" / "SEG" / f"man_seg00{index}.tif").unlink()

@@ -1,4 +1,4 @@
-"""What users suffer from when labels are images: a test for each, named after it."""
+"""Known problems with label maps: a test for each."""
 
 import json
 import time
@@ -67,16 +67,16 @@ def smoothed(index):
     return np.array(mask.resize((41, 31), Image.BILINEAR).resize((64, 48), Image.BICUBIC))
 
 
-def strayed(index):
+def with_stray_values(index):
     x, y, w, _ = RECTANGLES[index][0]
     mask = black_and_white(index)
     mask[y, x : x + w], mask[y + 1, x] = 254, 1
     return mask
 
 
-@pytest.mark.parametrize(("draw", "area"), [(smoothed, None), (strayed, AREAS[0] - 1)])
+@pytest.mark.parametrize(("draw", "area"), [(smoothed, None), (with_stray_values, AREAS[0] - 1)])
 def test_masks_that_were_resized_or_smoothed_keep_their_object(tmp_path, draw, area):
-    """Elsewhere each grey becomes a class, and 255, the object itself, is ignored."""
+    """Elsewhere each grey value becomes a class, and 255, the object itself, is ignored."""
     dataset = open_dataset(write_dataset(tmp_path, draw))
     assert dataset.labels.names == ("background", "foreground")
     assert "cut at 128" in describe(dataset) and "ignored" not in describe(dataset)
@@ -86,7 +86,7 @@ def test_masks_that_were_resized_or_smoothed_keep_their_object(tmp_path, draw, a
 
 
 def test_classes_drawn_as_grey_values_are_not_thresholded(tmp_path):
-    """Elsewhere a rule for smoothed masks swallows maps of many classes."""
+    """Elsewhere a rule for smoothed masks also thresholds maps of many classes."""
     levels = np.array([0, 40, 90, 130, 170, 200, 240, 255], np.uint8)
     stripes = levels[np.arange(SIZE[1]) // 8 % 8]
     dataset = open_dataset(write_dataset(tmp_path, lambda _: np.tile(stripes, (SIZE[0], 1))))
@@ -137,7 +137,7 @@ def test_ambiguous_value_255_requires_an_option(tmp_path):
 
 @pytest.mark.parametrize("colour", [0, 255])
 def test_masks_in_the_alpha_channel_are_read(tmp_path, colour):
-    """Elsewhere alpha is dropped, and what is left is one colour."""
+    """Elsewhere alpha is dropped, and only one colour remains."""
 
     def draw(index):
         return np.dstack([np.full((*SIZE, 3), colour, np.uint8), black_and_white(index)])
@@ -147,14 +147,14 @@ def test_masks_in_the_alpha_channel_are_read(tmp_path, colour):
 
 
 def test_ambiguous_alpha_channels_are_refused(tmp_path):
-    """Elsewhere numbers of objects that lie in alpha are lost without a word."""
+    """Elsewhere object ids in the alpha channel are silently lost."""
 
     def draw(index):
         ids = draw_ids(index)
         red = (ids > 0).astype(np.uint8) * 7
         return np.dstack([red, 0 * red, 0 * red, ids + 1])
 
-    folder = write_dataset(tmp_path / "told", draw)
+    folder = write_dataset(tmp_path / "ids", draw)
     with pytest.raises(DataError, match=r"a0\.png has an alpha channel that separates"):
         open_dataset(folder)
 
@@ -168,14 +168,14 @@ def test_ambiguous_alpha_channels_are_refused(tmp_path):
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_maps_in_which_nothing_is_labelled_are_refused(tmp_path, value):
-    """Elsewhere a run starts, and learns nothing."""
+    """Elsewhere a run starts and cannot learn anything."""
     folder = write_dataset(tmp_path, lambda _: np.full(SIZE, value, np.uint8))
     with pytest.raises(DataError, match=rf"nothing is labelled .* 6 maps has value {value}"):
         open_dataset(folder)
 
 
 def test_objects_that_are_rare_are_found_behind_empty_maps(tmp_path):
-    """Elsewhere a look at the first maps says that all are empty."""
+    """Elsewhere only the first maps are inspected, and all are reported empty."""
     for index in range(40):
         mask = black_and_white(0) if index == 39 else np.zeros(SIZE, np.uint8)
         save(tmp_path / "images" / f"{index:02}.png", draw_photo(index, SIZE))
@@ -215,7 +215,7 @@ def test_objects_on_pages_of_their_own_are_all_read(tmp_path):
 
 
 def test_few_objects_per_image_are_not_taken_for_classes(tmp_path):
-    """Penn-Fudan: elsewhere the second pedestrian of an image is another class than the first."""
+    """Penn-Fudan: elsewhere the second pedestrian of an image becomes another class."""
     folder = write_dataset(tmp_path, draw_ids)
     question = r"without gaps in 6 of 6 maps, 100 % .* 1 to 2 per map.*'instance ids' or --format"
     with pytest.raises(DataError, match=question):
@@ -231,7 +231,7 @@ def test_few_objects_per_image_are_not_taken_for_classes(tmp_path):
 
 
 def test_objects_that_count_up_without_gaps_are_objects(tmp_path):
-    """Elsewhere it takes eight objects in an image until numbers are no classes."""
+    """Elsewhere fewer than eight objects per image are read as classes."""
 
     def draw(index):
         row = np.repeat(np.arange(8), 8)
@@ -336,7 +336,7 @@ HOSTILE_LINES = (
 
 @pytest.mark.parametrize("name", ["classes.txt", "classes.csv", "labels.json"])
 def test_parsing_class_tables_is_linear(tmp_path, name):
-    """Elsewhere a line of commas keeps a regular expression busy for hours."""
+    """Elsewhere a regular expression takes hours on a line of commas."""
     texts = [*HOSTILE_LINES, "\n".join(["a,,,,b"] * 100_000), "[" * 100_000, '{"a":' * 50_000]
     before = time.process_time()
     for text in texts:
@@ -348,7 +348,7 @@ def test_parsing_class_tables_is_linear(tmp_path, name):
 @settings(max_examples=60)
 @given(st.text("a1, ;:\t#\"'[]{}\n\u00e9", max_size=400), st.sampled_from(["txt", "csv", "json"]))
 def test_any_text_is_a_table_or_none(tmp_path_factory, text, suffix):
-    path = tmp_path_factory.mktemp("table") / f"classes.{suffix}"  # where no other test looks
+    path = tmp_path_factory.mktemp("table") / f"classes.{suffix}"  # used by no other test
     path.write_text(text)
     assert all(isinstance(row.name, str) and row.name for row in read_rows(path))
 
@@ -401,7 +401,7 @@ def test_a_damaged_configuration_of_mapillary_is_one_line(tmp_path, labels):
 
 
 def write_masks(folder, name, draw, numbers=range(6)):
-    """Write the masks of some images, each called after its image by `name`."""
+    """Write the masks of some images; `name` is the pattern of file names."""
     for index in numbers:
         mask = draw(index)
         if mask.any():
@@ -437,7 +437,7 @@ CLASS_LAYOUTS = {
 
 @pytest.mark.parametrize("layout", CLASS_LAYOUTS)
 def test_masks_of_one_class_each_are_all_read(tmp_path, layout):
-    """Elsewhere one folder is read, and the other classes are taught as background."""
+    """Elsewhere one folder is read, and the other classes are trained as background."""
     images, cats, dogs = CLASS_LAYOUTS[layout]
     write_images(tmp_path, images)
     write_masks(tmp_path, cats, first)
@@ -451,7 +451,7 @@ def test_masks_of_one_class_each_are_all_read(tmp_path, layout):
 
 
 def test_where_classes_overlap_the_smaller_mask_is_in_front(tmp_path):
-    """The cup of an eye lies in its disc."""
+    """In images of eyes, the cup is inside the disc."""
     write_images(tmp_path)
     cup = np.zeros(SIZE, bool)
     cup[5:10, 5:10] = True
@@ -482,7 +482,7 @@ def test_second_masks_of_an_image_are_read_too(tmp_path):
 
 
 def test_equal_numbered_masks_are_not_merged(tmp_path):
-    """Elsewhere what one annotator left out is labelled because another did not."""
+    """Elsewhere masks of two annotators are merged."""
     write_images(tmp_path)
     write_masks(tmp_path, "masks/a{}_mask_1.png", first)
     write_masks(tmp_path, "masks/a{}_mask_2.png", first)
@@ -491,7 +491,7 @@ def test_equal_numbered_masks_are_not_merged(tmp_path):
 
 
 def test_field_of_view_masks_are_not_ground_truth(tmp_path):
-    """DRIVE: elsewhere the mask of the camera, equal in all images, is learned."""
+    """DRIVE: elsewhere the camera's field of view, equal in all images, is trained on."""
     view = np.zeros(SIZE, bool)
     view[3:45, 3:61] = True
     for part, numbers in (("training", range(4)), ("test", range(4, 6))):
@@ -506,12 +506,12 @@ def test_field_of_view_masks_are_not_ground_truth(tmp_path):
     test = open_dataset(tmp_path, "test")
     assert [areas_of(test, i)["foreground"] for i in range(2)] == AREAS[4:]
     assert "mask is not read: it is the same for every image" in describe(test)
-    seen = open_dataset(tmp_path, "test", masks="mask")
-    assert areas_of(seen)["foreground"] == 42 * 58
+    dataset = open_dataset(tmp_path, "test", masks="mask")
+    assert areas_of(dataset)["foreground"] == 42 * 58
 
 
-def test_masks_of_two_annotators_require_an_option(tmp_path, command, one_line):
-    """Elsewhere one of them is read, and nobody says which."""
+def test_masks_of_two_annotators_require_an_option(tmp_path, command, check_error):
+    """Elsewhere one of them is read without a message."""
     write_images(tmp_path, "Image_{}L.jpg")
     write_masks(tmp_path, "Image_{}L_1stHO.png", lambda i: draw_ids(i) > 0)
     write_masks(tmp_path, "Image_{}L_2ndHO.png", first)
@@ -522,7 +522,7 @@ def test_masks_of_two_annotators_require_an_option(tmp_path, command, one_line):
     with pytest.raises(DataError, match=r"no maps called '3rd'.* 1stHO, 2ndHO"):
         open_dataset(tmp_path, masks="3rd")
     code, _, err = command("check", tmp_path)
-    one_line(code, err, "--masks 1stHO")
+    check_error(code, err, "--masks 1stHO")
     code, out, _ = command("check", tmp_path, "--masks", "1stHO")
     assert code in (0, 1) and "foreground" in out
 
@@ -548,7 +548,7 @@ def test_copies_of_maps_are_ignored(tmp_path):
 
 
 def test_a_folder_of_masks_per_image_is_read_as_objects(tmp_path):
-    """Elsewhere the raw Data Science Bowl is no dataset."""
+    """Elsewhere the original Data Science Bowl data are not recognised."""
     for index in range(6):
         save(tmp_path / f"id{index}" / "images" / f"id{index}.png", draw_photo(index, SIZE))
         for number in np.unique(draw_ids(index))[1:]:

@@ -1,4 +1,4 @@
-"""What people suffer from elsewhere when they judge a model: a test for each, named after it."""
+"""Known problems of other tools with evaluation: a test for each."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ TASKS = ("panoptic", "instance", "semantic")
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    """A small random network that finds several segments."""
+    """Small random network that predicts several segments."""
     folder = tmp_path_factory.mktemp("model")
     write_huggingface(folder, tiny_checkpoint(seed=4))
     return unimask.load(folder, device="cpu")
@@ -31,7 +31,7 @@ def predictor(tmp_path_factory):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_image_scores_alike_alone_and_in_a_batch(predictor, task):
-    """Elsewhere padding counts as content: scores change with whatever shares the batch."""
+    """Elsewhere padding counts as content: scores change with the other images of the batch."""
     sizes = [(60, 90), (90, 60), (33, 120), (60, 90), (64, 64)]
     images = [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
     threshold = 0.05 if task == "instance" else None
@@ -46,13 +46,13 @@ def test_the_same_image_scores_alike_alone_and_in_a_batch(predictor, task):
 
 
 def numbers_in(report):
-    """Give all scores of a report but distances, which are pixels."""
+    """Return all scores of a report except distances, which are in pixels."""
     tables = [report["metrics"], *report["per_class"].values()]
     return [value for table in tables for name, value in table.items() if name != "HD95"]
 
 
 def as_results(dataset):
-    """Give the things of COCO images as the results of somebody who found them all."""
+    """Return the things of COCO images as perfect results."""
     actual = []
     for image, sample in zip(dataset.image_ids, dataset, strict=True):
         for number, label in enumerate(sample.label_ids.tolist(), start=1):
@@ -98,10 +98,10 @@ def test_absent_classes_have_no_score(tmp_path):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
-    """Elsewhere a PQ of 669 has been seen, an mIoU of 100, and an AP of -1."""
+    """Elsewhere a PQ of 669, a wrong mIoU of 100 and an AP of -1 have been reported."""
     nothing = write_discs(tmp_path / "nothing", {"val": 1}, objects=0)
     for data in (discs, nothing):
-        # Without an object nothing shows what values mean: the format is given.
+        # Without objects, the meaning of values cannot be detected, so the format is given.
         report = unimask.evaluate(
             data,
             predictor,
@@ -115,23 +115,25 @@ def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
 
 
 def test_a_missing_panoptic_score_is_explained(predictor, discs):
-    """Elsewhere a PQ of 0 leaves open whether data, code or the length of training is wrong."""
-    unsure = Predictor(predictor.network, with_threshold(predictor.description, 1.0), "unsure")
-    (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]
+    """Elsewhere a PQ of 0 may be caused by the data, the code or too short training."""
+    strict = Predictor(predictor.network, with_threshold(predictor.description, 1.0), "strict")
+    (note,) = unimask.evaluate(discs, strict, task="panoptic")["notes"]
     assert note.startswith(
         "the model predicts no segments: queries with a class score below 1 and masks"
     )
-    sure = Predictor(predictor.network, with_threshold(predictor.description, 0.0), "sure")
-    assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]
+    permissive = Predictor(
+        predictor.network, with_threshold(predictor.description, 0.0), "permissive"
+    )
+    assert not unimask.evaluate(discs, permissive, task="panoptic")["notes"]
 
 
-def with_threshold(description, least):
-    rules = replace(description.postprocessing, object_threshold=least, overlap_threshold=0.0)
+def with_threshold(description, threshold):
+    rules = replace(description.postprocessing, object_threshold=threshold, overlap_threshold=0.0)
     return replace(description, postprocessing=rules)
 
 
 def test_objects_inside_of_others_are_both_found(tmp_path):
-    """Elsewhere truth is one map of numbers, so that one of the two is always a mistake."""
+    """Elsewhere ground truth is one id map, so that one of the two always counts as an error."""
     nested = {"a.png": [("cat", [SQUARE]), ("cat", [INSIDE])]}
     data = coco_folder(tmp_path / "data", nested)
     write_json(tmp_path / "found.json", as_results(open_dataset(data)))
@@ -140,7 +142,7 @@ def test_objects_inside_of_others_are_both_found(tmp_path):
 
 
 def test_more_than_a_hundred_objects_are_counted(tmp_path):
-    """Elsewhere the rest is wrong whatever was found, and with another limit AP is -1."""
+    """Elsewhere further objects count as missed, and with another limit AP is -1."""
     corners = [(4.0 * x, 4.0 * y) for x in range(15) for y in range(10)]
     squares = [[(x, y), (x + 3, y), (x + 3, y + 3), (x, y + 3)] for x, y in corners]
     data = coco_folder(tmp_path / "data", {"a.png": [("cat", [square]) for square in squares]})
@@ -156,26 +158,28 @@ def test_more_than_a_hundred_objects_are_counted(tmp_path):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_ten_times_the_images_take_no_more_memory(predictor, tmp_path, task):
-    """Elsewhere every mask is kept until the end: training fits, and validation does not."""
+    """Elsewhere every mask is retained: training fits in memory, and validation does not."""
     data = tmp_path / "data"
     image, ids = draw_discs(0, (300, 400), count=8)
     for kind, pixels in (("images", image), ("masks", ids)):
         (data / kind).mkdir(parents=True)
         for number in range(20):
             Image.fromarray(pixels).save(data / kind / f"{number:02}.png")
-    held = {}
+    memory = {}
 
-    def note(done, total):
-        held[done] = read_memory_size("VmRSS")
+    def record_memory(done, total):
+        memory[done] = read_memory_size("VmRSS")
 
-    unimask.evaluate(data, predictor, task=task, split=None, progress=note)
-    assert len(held) == 20
-    assert held[20] < 1.1 * held[2] and held[20] - held[2] < 8e6  # an image's masks are 1 MB
+    unimask.evaluate(data, predictor, task=task, split=None, progress=record_memory)
+    assert len(memory) == 20
+    assert (
+        memory[20] < 1.1 * memory[2] and memory[20] - memory[2] < 8e6
+    )  # an image's masks are 1 MB
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 def test_validation_takes_no_more_memory_than_training(tmp_path, monkeypatch):
-    """Elsewhere a run that fits ends at its first validation."""
+    """Elsewhere a run that fits in memory fails at its first validation."""
     pytest.importorskip("lightning_fabric")
     data, peaks = write_discs(tmp_path / "data", {"train": 4, "val": 2}), {}
 

@@ -1,4 +1,4 @@
-"""What people suffer from elsewhere while they train: a test for each, named after it."""
+"""Known problems of other tools with training: a test for each."""
 
 import os
 import socket
@@ -77,8 +77,8 @@ def sample_of(ids):
     )
 
 
-def masks_learn(target, *, ignore_void: bool) -> list[torch.Tensor]:
-    """Give where each layer's mask logits of a fresh network are told to change."""
+def mask_gradients(target, *, ignore_void: bool) -> list[torch.Tensor]:
+    """Return the gradients of each layer's mask logits of an untrained network."""
     torch.manual_seed(0)
     output = build_segmenter(TINY_RESNET)(torch.randn(1, 3, 64, 64), ["semantic"])
     layers = [output, *output.auxiliary]
@@ -90,53 +90,60 @@ def masks_learn(target, *, ignore_void: bool) -> list[torch.Tensor]:
 
 
 def test_unlabelled_pixels_have_no_gradient(tmp_path):
-    """Elsewhere 255 is trained as background: what nobody labelled is learned as empty."""
+    """Elsewhere unlabelled pixels (255) are trained as background."""
     labels = np.zeros((64, 64), np.uint8)
     labels[:, 32:] = 1
     labels[16:48, 8:56] = 255
     for kind, pixels in (("images", draw_discs(0, (64, 64))[0]), ("masks", labels)):
         (tmp_path / kind).mkdir()
         Image.fromarray(pixels).save(tmp_path / kind / "a.png")
-    # As much as is ignored here, 255 might be a class: the names decide.
+    # With this many pixels, 255 might be a class: the names decide.
     dataset = open_dataset(tmp_path, names=("left", "right", "void"))
     target = build_target(dataset[0], "semantic", dataset.labels)
-    under = (slice(4, 12), slice(2, 14))  # cells of 4 x 4 pixels that are ignored altogether
+    ignored_cells = (
+        slice(4, 12),
+        slice(2, 14),
+    )  # cells of 4 x 4 pixels that are entirely ignored
     for ignore_void in (True, False):
-        for told in masks_learn(target, ignore_void=ignore_void):
-            assert told.any() and bool(told[under].any()) != ignore_void
+        for gradient in mask_gradients(target, ignore_void=ignore_void):
+            assert gradient.any() and bool(gradient[ignored_cells].any()) != ignore_void
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_diverging_loss_stops_the_run_and_names_the_images(discs, tmp_path, precision, capsys):
-    """Elsewhere the matcher crashes hours in: "matrix contains invalid numeric entries"."""
+    """Elsewhere the matcher crashes after hours: "matrix contains invalid numeric entries"."""
     changes = {"learning_rate": 1e30, "steps": 20, "max_bad_steps": 3, "precision": precision}
     with pytest.raises(TrainingError, match=r"^3 steps in a row up to step \d") as failed:
         run(discs, tmp_path, quiet=False, **changes)
     message = str(failed.value)
     assert "train/images/" in message and "lower --learning-rate (now 1e+30)" in message
-    assert "nan" in message or "inf" in message  # which numbers they were
+    assert "nan" in message or "inf" in message  # the values of the losses
     assert ("--precision float32" in message) == (precision == "bfloat16")
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")]
-    assert len(told) == 2 and all(".png" in line and "not finite" in line for line in told)
+    skipped = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")
+    ]
+    assert len(skipped) == 2 and all(".png" in line and "not finite" in line for line in skipped)
     assert all(tensor.isfinite().all() for tensor in state_of(tmp_path)["network"].values())
 
 
 def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
     discs, tmp_path, monkeypatch, capsys
 ):
-    """Elsewhere one overflow makes every weight a NaN, and nobody is told which image it was."""
-    real, seen = steps.forward, []
+    """Elsewhere one overflow makes every weight NaN, and the image is not reported."""
+    real, batches = steps.forward, []
 
-    def spoiled_once(fabric, state, batch, generator):
+    def diverge_once(fabric, state, batch, generator):
         losses = real(fabric, state, batch, generator)
-        seen.append(batch.paths)
-        return losses._replace(total=losses.total / 0) if len(seen) == 3 else losses
+        batches.append(batch.paths)
+        return losses._replace(total=losses.total / 0) if len(batches) == 3 else losses
 
-    monkeypatch.setattr(steps, "forward", spoiled_once)
+    monkeypatch.setattr(steps, "forward", diverge_once)
     assert run(discs, tmp_path, steps=4, batch_size=1, accumulate=2, quiet=False).finished
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")]
-    path = str(seen[2][0])
-    assert told == [f"skipped: step 2, its loss or gradients are not finite: {path}"]
+    skipped = [
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")
+    ]
+    path = str(batches[2][0])
+    assert skipped == [f"skipped: step 2, its loss or gradients are not finite: {path}"]
     assert RunFolder(tmp_path).rows()[-1]["skipped"] == "1"
     state = state_of(tmp_path)
     assert state["progress"]["skipped_steps"] == 1 and state["average"]["updates"] == 3
@@ -144,7 +151,7 @@ def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
 
 
 def test_a_validation_of_a_diverged_network_names_the_learning_rate(discs, tmp_path, monkeypatch):
-    """Elsewhere its numbers are clipped and scored; here float32 was advised to who had it."""
+    """Elsewhere its logits are clipped and scored; float32 is not recommended if already used."""
 
     def diverged(*_):
         raise NonFiniteLogitsError("the logits hold NaN or infinity")
@@ -156,14 +163,14 @@ def test_a_validation_of_a_diverged_network_names_the_learning_rate(discs, tmp_p
 
 
 def test_names_of_classes_are_printed_as_they_are(discs, tmp_path, capsys):
-    """Elsewhere they are taken for markup, or end the run at its first line."""
+    """Elsewhere they are interpreted as markup, or crash the run at its first line."""
     run(discs, tmp_path, names=("[/b]", "x\ud800\x1b[31m"), steps=1, quiet=False)
     printed = capsys.readouterr().out
     assert "[/b]" in printed and "\\ud800" in printed and "\x1b" not in printed
 
 
 def test_damaged_metrics_files_do_not_end_the_run(discs, tmp_path, monkeypatch, capsys):
-    """Elsewhere a spreadsheet that saves the file costs the rest of the run."""
+    """Elsewhere a spreadsheet that saves the file makes the run fail."""
     real = steps.update
 
     def damage(fabric, state, stream, step, settings):
@@ -181,7 +188,7 @@ def test_damaged_metrics_files_do_not_end_the_run(discs, tmp_path, monkeypatch, 
 
 
 def test_logs_without_a_terminal_show_the_remaining_time(discs, tmp_path, capsys):
-    """Elsewhere the bar is all that tells, and a batch system's log has none."""
+    """Elsewhere only the progress bar shows it, which logs of batch systems do not contain."""
     run(discs, tmp_path, steps=3, evaluate_every=1, quiet=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
     assert len(lines) == 3 and all(" left, ends " in line for line in lines[:2])
@@ -201,7 +208,7 @@ def test_curves_at_zero_are_drawn_on_the_axis(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def half_empty(tmp_path_factory):
-    """Two images without an object, one with one, one with six."""
+    """Dataset of two images without objects, one with one, and one with six."""
     data = write_discs(tmp_path_factory.mktemp("data") / "half", {"train": 4, "val": 2})
     for name, maximum in (
         ("train/masks/0.png", 0),
@@ -215,7 +222,7 @@ def half_empty(tmp_path_factory):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
-    """Elsewhere an empty list of masks fails in `grid_sample`, or such images are thrown away."""
+    """Elsewhere an empty list of masks fails in `grid_sample`, or such images are dropped."""
     assert run(half_empty, tmp_path, task=task).finished  # all four images in each batch
     assert state_of(tmp_path)["progress"]["skipped_steps"] == 0
     rows, losses = RunFolder(tmp_path).rows(), ("loss", "mask", "dice", "auxiliary")
@@ -231,12 +238,12 @@ def test_an_image_without_objects_supervises_no_object():
     output = build_segmenter(TINY_RESNET)(torch.randn(1, 3, 64, 64), ["instance"])
     output.class_logits.retain_grad()
     Criterion(TINY_RESNET.num_classes, CriterionConfig())(output, [empty]).total.backward()
-    nothing, something = output.class_logits.grad[..., -1], output.class_logits.grad[..., :-1]
-    assert (nothing < 0).all() and (something > 0).all()  # down the slope: less of every class
+    no_object, classes = output.class_logits.grad[..., -1], output.class_logits.grad[..., :-1]
+    assert (no_object < 0).all() and (classes > 0).all()  # gradient descent lowers every class
 
 
 def test_an_object_that_was_cropped_away_leaves_no_empty_mask():
-    """Elsewhere more than half of the masks are empty after the crop, and the model is poor."""
+    """Elsewhere more than half of the masks are empty after cropping, and the model is poor."""
     ids = np.zeros((256, 256), np.int32)
     ids[:12, :12], ids[120:130, 120:130] = 1, 2
     checkpoint, counts = tiny_checkpoint(), set()
@@ -251,27 +258,27 @@ def test_an_object_that_was_cropped_away_leaves_no_empty_mask():
 
 
 def test_the_first_loss_is_shown_with_its_expectation(tmp_path, capsys):
-    """Elsewhere a run begins with a loss of a hundred, the sum of ten layers, and looks broken."""
+    """Elsewhere a run starts with a loss of a hundred, the sum of ten layers, and looks broken."""
     data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
     result = unimask.train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
-    told = capsys.readouterr().out
-    assert "1 steps of 2 images (2 at a time)" in told and "crops of 96 pixels" in told
+    output = capsys.readouterr().out
+    assert "1 steps of 2 images (2 at a time)" in output and "crops of 96 pixels" in output
     folder = RunFolder(result.folder)
     assert folder.read_settings().batch_size == 2
-    expected = float(told.split("expected first loss: ")[1].split(" = ")[0])
+    expected = float(output.split("expected first loss: ")[1].split(" = ")[0])
     row = folder.rows()[0]
     assert float(row["loss"]) == pytest.approx(expected, rel=0.2)
     terms = 2 * float(row["class"]) + 5 * float(row["mask"]) + 5 * float(row["dice"])
-    assert float(row["loss"]) == pytest.approx(terms, rel=1e-3)  # the last layer's, and no other
+    assert float(row["loss"]) == pytest.approx(terms, rel=1e-3)  # of the last layer only
     layers = float(row["auxiliary"]) / float(row["loss"])
     assert layers == pytest.approx(TINY_RESNET.transformer_decoder.num_layers, rel=0.2)
 
 
 def test_a_small_gpu_accumulates_steps_of_sixteen_images():
-    """Elsewhere the recipe is for eight GPUs, and diverges or stalls with the batch of one."""
-    settings, told = choose(replace(GPU, memory_gb=8.0), size=1024)
+    """Elsewhere the recipe is for eight GPUs, and diverges or stalls with the batch size of one."""
+    settings, summary = choose(replace(GPU, memory_gb=8.0), size=1024)
     assert settings.batch_size < 16 and settings.batch_size * settings.accumulate == 16
-    assert f"({settings.batch_size} at a time, {settings.accumulate} passes)" in told
+    assert f"({settings.batch_size} at a time, {settings.accumulate} passes)" in summary
 
 
 @pytest.mark.parametrize(
@@ -285,33 +292,33 @@ def test_matching_weighs_classes_like_the_authors(preset, weights):
     target = ComparedTarget(torch.tensor([1]), torch.ones(1, 4))
     logits = torch.tensor([[1.0, 2.0, 0.5, 0.0], [0.0, -1.0, 0.0, 3.0]])
     cost = criterion.matcher.costs(logits, torch.zeros(2, 4), target)[:, 0]
-    apart = logits.softmax(-1)[0, 1] - logits.softmax(-1)[1, 1]
-    torch.testing.assert_close(cost[1] - cost[0], weights[0] * apart)
+    difference = logits.softmax(-1)[0, 1] - logits.softmax(-1)[1, 1]
+    torch.testing.assert_close(cost[1] - cost[0], weights[0] * difference)
 
 
 def test_oneformer_trains_offline_and_one_checkpoint_supports_every_task(
     discs, tmp_path, monkeypatch
 ):
-    """Elsewhere it wants task_inputs, text_inputs and a file from the hub, and fails in forward."""
+    """Elsewhere it needs task_inputs, text_inputs and a file from the hub, and fails in forward."""
 
     def refuse(*_):
-        raise AssertionError("somebody asked the network")
+        raise AssertionError("the network was accessed")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     for model, task in (("tiny", "panoptic"), ("one", "all")):
         assert run(discs, tmp_path / model, model, task=task).finished
     predictor = unimask.load(tmp_path / "one", device="cpu")
-    image, answers = draw_discs(0)[0], {}
+    image, logits = draw_discs(0)[0], {}
     for task in TASKS:
         result = predictor.predict(image, task)
         assert result.task == task and result.labels.names == ("object", "background")
-        answers[task] = predictor.network(torch.ones(1, 3, 64, 64), task).class_logits
-    assert not torch.equal(answers["panoptic"], answers["semantic"])
+        logits[task] = predictor.network(torch.ones(1, 3, 64, 64), task).class_logits
+    assert not torch.equal(logits["panoptic"], logits["semantic"])
 
 
 def test_additional_queries_keep_the_trained_weights(discs, tiny_model, tmp_path, capsys):
-    """Elsewhere another number of queries is another model: "train it again"."""
+    """Elsewhere another number of queries requires training from scratch."""
     result = run(discs, tmp_path, str(tiny_model), num_queries=300, quiet=False)
     assert "288 of 300 queries are new" in capsys.readouterr().out
     assert RunFolder(tmp_path).read_settings().num_queries == 300
@@ -350,7 +357,7 @@ print(peaks[-1] / peaks[-2])
 
 
 def test_five_hundred_objects_train_where_twenty_do():
-    """Elsewhere every mask is compared at full size, and memory grows with what an image holds.
+    """Elsewhere every mask is compared at full size, and memory grows with the number of objects.
 
     Here it grows by the points of each mask, threefold from 20 objects to 500 at 256 x 256; with a
     number and its gradient per pixel and layer it would be more than tenfold.

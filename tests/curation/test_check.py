@@ -1,4 +1,4 @@
-"""Datasets looked over: what is counted, and what is told."""
+"""Checking datasets: counts and findings."""
 
 import shutil
 
@@ -16,7 +16,7 @@ from unimask.errors import DataError
 from unimask.labels import LabelSet
 
 
-def told(report):
+def findings_by_message(report):
     return {finding.message: finding for finding in report.findings}
 
 
@@ -69,7 +69,7 @@ def test_leaks_between_splits_are_found_by_pixels(tmp_path):
     shutil.rmtree(data / "val")
     for kind in ("images", "masks"):
         shutil.copy(data / "train" / kind / "1.png", data / "train" / kind / "7.png")
-    assert "all: 1 image more than once" in told(check(data / "train"))
+    assert "all: 1 image more than once" in findings_by_message(check(data / "train"))
 
 
 def test_more_objects_than_queries_is_severe(tmp_path):
@@ -89,7 +89,7 @@ def test_images_without_objects_are_kept_and_reported(tmp_path):
     report = check(data)
     assert report.passed
     text = "train: 1 image without objects; they are kept as background examples"
-    assert told(report)[text].files == (str(data / "train" / "images" / "2.png"),)
+    assert findings_by_message(report)[text].files == (str(data / "train" / "images" / "2.png"),)
 
 
 def test_classes_that_training_never_shows_are_severe(tmp_path):
@@ -102,7 +102,7 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
 
 
 def coco_splits(folder, train, val):
-    """Write COCO JSONs, each of which has categories of its own."""
+    """Write a COCO JSON per split, with different categories."""
     for split, names in (("train", train), ("val", val)):
         images = {
             image: [(label, polygons) for label, polygons in objects if label in names]
@@ -116,21 +116,21 @@ def coco_splits(folder, train, val):
 
 
 @pytest.mark.parametrize(
-    "val, told",
+    "val, message",
     [
         (("cap",), "train and val differ in their classes: only train has cat; list"),
         (("cap", "cat"), "differ in their classes: cat is class 0 in train, 1 in val; list"),
     ],
 )
-def test_splits_of_other_classes_are_severe_findings_and_not_trained_on(tmp_path, val, told):
-    """Each COCO JSON numbers its own categories, so that one label id may mean two classes."""
+def test_splits_of_other_classes_are_severe_findings_and_not_trained_on(tmp_path, val, message):
+    """Each COCO JSON numbers its own categories, so that a label id may mean two classes."""
     data = coco_splits(tmp_path / "apart", ("cat", "cap"), val)
     severe = [finding.message for finding in check(data).findings if finding.severe]
-    assert any(told in line for line in severe)
+    assert any(message in line for line in severe)
     with pytest.raises(DataError, match="differ in their classes"):
         check_classes(open_dataset(data, "train"), open_dataset(data, "val"))
-    alike = coco_splits(tmp_path / "alike", ("cat", "cap"), ("cat", "cap"))
-    check_classes(open_dataset(alike, "train"), open_dataset(alike, "val"))
+    equal = coco_splits(tmp_path / "alike", ("cat", "cap"), ("cat", "cap"))
+    check_classes(open_dataset(equal, "train"), open_dataset(equal, "val"))
 
 
 def test_differences_of_label_sets_are_named():
@@ -151,9 +151,9 @@ def test_a_missing_dataset_is_reported(tmp_path):
 
 def test_progress_is_reported_after_every_image(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
-    seen = []
-    check(data, progress=lambda *step: seen.append(step))
-    assert seen == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3), ("val", 1, 1)]
+    steps = []
+    check(data, progress=lambda *step: steps.append(step))
+    assert steps == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3), ("val", 1, 1)]
 
 
 def test_the_preview_skips_unreadable_images(tmp_path):
@@ -190,7 +190,7 @@ def severe_lines(folder):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (change_all(iscrowd=1), "(14 crowds: some tools export brush masks with iscrowd 1"),
         (lambda content: content["annotations"].clear(), "no object of a thing class has a pixel"),
@@ -198,14 +198,14 @@ def severe_lines(folder):
     ],
     ids=["crowds", "no annotations", "no area"],
 )
-def test_useless_labels_are_severe_findings_and_not_trained_on(tmp_path, change, told):
-    """Elsewhere a run of hours ends with a network that finds nothing, and nobody says why."""
+def test_useless_labels_are_severe_findings_and_not_trained_on(tmp_path, change, message):
+    """Elsewhere a run of hours ends with a network that finds nothing, without a message."""
     data = one_json(tmp_path, change)
     lines = severe_lines(data)
     assert [line for line in lines if "train has nothing to learn for instance: no" in line]
-    assert all(told in line for line in lines if told[0] == "(" or "for instance" in line)
+    assert all(message in line for line in lines if message[0] == "(" or "for instance" in line)
     assert [line for line in lines if "for semantic, panoptic: all labelled pixels are" in line]
-    if told[0] == "(":
+    if message[0] == "(":
         for task, reason in (("instance", "no object of a thing"), ("panoptic", "all labelled")):
             with pytest.raises(DataError, match=f"has nothing to learn for {task}: {reason}"):
                 check_supervision(open_dataset(data, "train"), (task,))
@@ -253,7 +253,7 @@ def test_duplicates_are_reported(tmp_path):
 
 
 def test_frames_of_one_video_in_both_splits_are_reported(tmp_path):
-    """Elsewhere the score is that of a network that has seen the neighbours of every image."""
+    """Elsewhere validation images are neighbours of training images, and scores are too high."""
     data = tmp_path / "data"
     whole = write_discs(tmp_path / "discs", {"train": 16}) / "train"
     for index in range(16):
@@ -271,4 +271,6 @@ def test_frames_of_one_video_in_both_splits_are_reported(tmp_path):
     shutil.copytree(data / "val", tmp_path / "again", dirs_exist_ok=True)
     again = check(tmp_path / "again", format="instance ids")
     assert [s.images for s in again.surveys] == [12, 4]
-    assert not [f for f in again.findings if "share" in f.message], "the rule parts whole groups"
+    assert not [f for f in again.findings if "share" in f.message], (
+        "automatic splits contain whole groups"
+    )

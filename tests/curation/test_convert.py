@@ -1,4 +1,4 @@
-"""Datasets written in other formats, and read back."""
+"""Converting datasets to other formats, and round trips."""
 
 import json
 import os
@@ -23,8 +23,8 @@ from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
 
-def contents(sample):
-    """Give objects as (label, crowd, mask), in an order of their own."""
+def sorted_objects(sample):
+    """Return objects as (label, crowd, mask), sorted."""
     found = [
         (int(label), bool(crowd), sample.mask(number).tobytes())
         for number, (label, crowd) in enumerate(
@@ -34,11 +34,11 @@ def contents(sample):
     return sorted(found)
 
 
-def same(first, second):
+def assert_equal(first, second):
     assert len(first) == len(second)
     for one, other in zip(first, second, strict=True):
         assert (one.image == other.image).all()
-        assert contents(one) == contents(other)
+        assert sorted_objects(one) == sorted_objects(other)
         assert (one.ignored is None) == (other.ignored is None)
         assert one.ignored is None or (one.ignored == other.ignored).all()
 
@@ -49,9 +49,9 @@ def test_instance_ids_round_trip(tmp_path, to):
     written = convert(data, tmp_path / "out", to=to, names=("disc", "ground"))
     assert written.images == {"train": 3, "val": 2} and not written.notes
     for split in ("train", "val"):
-        back = open_dataset(tmp_path / "out", split)
-        assert back.labels == LabelSet(("disc", "ground"), (True, False))
-        same(open_dataset(data, split), back)
+        converted = open_dataset(tmp_path / "out", split)
+        assert converted.labels == LabelSet(("disc", "ground"), (True, False))
+        assert_equal(open_dataset(data, split), converted)
 
 
 def test_real_panoptic_photographs_round_trip(tmp_path, real_data):
@@ -59,14 +59,14 @@ def test_real_panoptic_photographs_round_trip(tmp_path, real_data):
     written = convert(data, tmp_path / "out", to="coco-panoptic", link=True)
     assert written.images == {"train": 21, "val": 5}
     for split in ("train", "val"):
-        back = open_dataset(tmp_path / "out", split)
-        assert back.labels == open_dataset(data).labels
-        same(open_dataset(data, split), back)
+        converted = open_dataset(tmp_path / "out", split)
+        assert converted.labels == open_dataset(data).labels
+        assert_equal(open_dataset(data, split), converted)
     assert all(os.path.islink(path) for path in (tmp_path / "out" / "train").iterdir())
 
 
-def overlapping(path=Path("a.png")):
-    """A large disc of a thing, a small one inside it, and stuff all over; one corner unknown."""
+def overlapping_sample(path=Path("a.png")):
+    """Return a large thing, a small one inside it, and stuff elsewhere; one corner is ignored."""
     layers = np.zeros((3, 8, 9), np.int32)
     layers[0, :, :6], layers[1, 1:7, 1:7], layers[2, 3:5, 3:5] = 3, 2, 1
     return Sample(
@@ -84,16 +84,16 @@ LABELS = LabelSet(("cell", "ground"), (True, False))
 
 def test_overlaps_are_decided_by_order_and_counted(tmp_path):
     writer = SemanticWriter(tmp_path, LABELS)
-    writer.add("train", overlapping(), "a.png")
+    writer.add("train", overlapping_sample(), "a.png")
     values = np.asarray(Image.open(tmp_path / "train" / "masks" / "a.png"))
     assert values[3, 3] == 0 and values[0, 0] == 1 and values[0, 8] == 255
-    # The small one lies over the large one, and both over the ground.
+    # The small object covers the large one, and both cover the ground.
     assert writer.lost == {"pixels of objects behind others": 4 + 30}
 
 
 def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
     writer = CocoWriter(tmp_path, LABELS)
-    writer.add("train", overlapping(), "a.png")
+    writer.add("train", overlapping_sample(), "a.png")
     writer.finish("train")
     content = json.loads((tmp_path / "annotations" / "instances_train.json").read_text())
     masks = [RunLength.from_coco(a["segmentation"]).to_mask() for a in content["annotations"]]
@@ -104,15 +104,15 @@ def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
 
 
 def test_conversion_to_coco_reports_lost_unlabelled_pixels(tmp_path):
-    """Read back, they are background: at least that is told."""
-    writer, sample = CocoWriter(tmp_path, LABELS), overlapping()
+    """They become background, which is reported."""
+    writer, sample = CocoWriter(tmp_path, LABELS), overlapping_sample()
     writer.add("train", replace(sample, ignored=np.eye(*sample.size) > 0), "a.png")
     assert writer.lost["pixels without ground truth"] == min(sample.size)
 
 
 def test_label_maps_with_many_classes_have_16_bits(tmp_path):
     many = LabelSet(tuple(f"c{i}" for i in range(300)), (False,) * 300)
-    sample = overlapping()
+    sample = overlapping_sample()
     object.__setattr__(sample, "label_ids", np.array([5, 280, 299]))
     SemanticWriter(tmp_path, many).add("train", sample, "a.png")
     values = np.asarray(Image.open(tmp_path / "train" / "masks" / "a.png"))
@@ -159,22 +159,22 @@ def test_no_output_overwrites_another_on_any_file_system():
 
 
 def test_stuff_and_things_from_different_folders(tmp_path):
-    """Ground everywhere but where `stuff` says disc: there an object decides, or nothing does."""
+    """Pixels that are a disc in `stuff` belong to the objects of `things`, or are ignored."""
     stuff = write_discs(tmp_path / "stuff", {"train": 2, "val": 1})
     things = write_discs(tmp_path / "things", {"train": 2, "val": 1})
     path = things / "train" / "masks" / "0.png"
     ids = np.asarray(Image.open(path)).copy()
-    gone = ids == 1
-    ids[gone] = 0
+    removed = ids == 1
+    ids[removed] = 0
     Image.fromarray(ids).save(path)
     for folder, names in ((stuff, ("disc", "ground")), (things, ("disc", "elsewhere"))):
         names = dict(zip(("thing", "stuff"), names, strict=True))
         (folder / "labels.json").write_text(json.dumps(names))
     convert(stuff, tmp_path / "out", to="coco-panoptic", things=things)
-    back = open_dataset(tmp_path / "out", "train")
-    assert back.labels == LabelSet(("disc", "ground"), (True, False))
-    sample = back[0]
-    assert sample.ignored is not None and (sample.ignored == gone).all()
+    converted = open_dataset(tmp_path / "out", "train")
+    assert converted.labels == LabelSet(("disc", "ground"), (True, False))
+    sample = converted[0]
+    assert sample.ignored is not None and (sample.ignored == removed).all()
     assert (sample.label_ids == 0).sum() == len(np.unique(ids)) - 1
     (things / "val" / "images" / "0.png").unlink()
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(things / "val" / "images" / "7.png")
@@ -183,8 +183,8 @@ def test_stuff_and_things_from_different_folders(tmp_path):
         convert(stuff, tmp_path / "again", to="coco-panoptic", things=things)
 
 
-def with_gaps(path=Path("a.png")):
-    """A ring with a dot in it and another beside it, over half a square; a crowd; and a corner."""
+def sample_with_gaps(path=Path("a.png")):
+    """Return a ring with two dots, over half a square, and a crowd."""
     rows, columns = np.indices((40, 60))
     ring = (np.hypot(rows - 18, columns - 20) < 15) & (np.hypot(rows - 18, columns - 20) > 9)
     dots = (np.hypot(rows - 18, columns - 20) < 4) | (np.hypot(rows - 30, columns - 50) < 6)
@@ -201,18 +201,20 @@ def with_gaps(path=Path("a.png")):
 
 
 def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
-    """A polygon with bridges is drawn by COCO's rasteriser as the mask that it was made of."""
-    sample, names = with_gaps(), ("cell", "square", "ground")
+    """COCO's rasteriser draws a polygon with bridges as the original mask."""
+    sample, names = sample_with_gaps(), ("cell", "square", "ground")
     writer = YoloWriter(tmp_path, LabelSet(names, (True, True, False)))
     writer.image_folder("val").mkdir(parents=True)
     Image.fromarray(sample.image).save(writer.image_folder("val") / "a.png")
     writer.add("val", sample, "a.png")
     writer.finish("val")
-    back = open_dataset(tmp_path, "val")
-    assert back.labels.names == ("cell", "square", "background")
-    masks = {int(label): back[0].mask(i) for i, label in enumerate(back[0].label_ids, start=1)}
+    converted = open_dataset(tmp_path, "val")
+    assert converted.labels.names == ("cell", "square", "background")
+    masks = {
+        int(label): converted[0].mask(i) for i, label in enumerate(converted[0].label_ids, start=1)
+    }
     assert (masks[0] == sample.mask(3)).all() and (masks[1] == sample.mask(1)).all()
-    assert {what: count for what, count in writer.lost.items() if count} == {
+    assert {kind: count for kind, count in writer.lost.items() if count} == {
         "gaps in objects of several parts or with holes, bridged": 3,
         "crowds": 1,
     }
@@ -222,7 +224,7 @@ def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
 @pytest.mark.parametrize("to", ["coco", "yolo"])
 @pytest.mark.filterwarnings("ignore::unimask.datasets.interface.DataWarning")
 def test_the_implied_background_does_not_count_as_lost(tmp_path, write, to):
-    """Elsewhere each image counts as a region that was lost."""
+    """Elsewhere each image counts as a lost region."""
     data = write(tmp_path / "data")
     written = convert(data, tmp_path / "out", to=to)
     assert not any("regions of stuff" in line for line in written.notes)
@@ -233,7 +235,7 @@ def test_stuff_beside_a_background_is_still_lost(tmp_path):
     labels = LabelSet(("cell", "Background"), (True, False))
     for named, lost in ((LABELS, 1), (labels, 0)):
         for writer in (CocoWriter(tmp_path, named), YoloWriter(tmp_path, named)):
-            writer.add("train", overlapping(), "a.png")
+            writer.add("train", overlapping_sample(), "a.png")
             assert writer.lost["regions of stuff"] == lost
 
 
@@ -263,16 +265,16 @@ def test_yolo_round_trip(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "1.png")
     written = convert(data, tmp_path / "out", to="yolo", names=("disc", "background"))
-    assert written.notes == []  # what no object covers is background again
+    assert written.notes == []  # pixels without objects become background again
     for split in ("train", "val"):
-        back = open_dataset(tmp_path / "out", split)
-        assert back.labels == LabelSet(("disc", "background"), (True, False))
-        same(open_dataset(data, split), back)
+        converted = open_dataset(tmp_path / "out", split)
+        assert converted.labels == LabelSet(("disc", "background"), (True, False))
+        assert_equal(open_dataset(data, split), converted)
     assert (tmp_path / "out" / "labels" / "train" / "1.txt").read_text() == ""
 
 
 def test_an_explicit_format_is_used(tmp_path):
-    """Instance ids, read as classes where that is asked."""
+    """Instance ids are read as classes on request."""
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1}, objects=3)
     convert(data, tmp_path / "out", to="semantic", format="semantic maps")
     assert open_dataset(tmp_path / "out", "train").labels.names[:2] == ("class 0", "class 1")
@@ -281,7 +283,7 @@ def test_an_explicit_format_is_used(tmp_path):
 
 
 def test_things_without_objects_are_an_error(tmp_path):
-    """Elsewhere the option does nothing, and what is written lacks all objects."""
+    """Elsewhere the option has no effect, and the output lacks all objects."""
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     convert(data, tmp_path / "maps", to="semantic")
     with pytest.raises(SettingsError, match="has no thing classes, only object, background"):
@@ -290,7 +292,7 @@ def test_things_without_objects_are_an_error(tmp_path):
 
 
 def test_a_folder_inside_or_around_the_dataset_is_refused(tmp_path):
-    """What was written inside a dataset would be read as a part of it later."""
+    """Output inside a dataset would later be read as a part of it."""
     data = write_discs(tmp_path / "around" / "data", {"train": 1, "val": 1})
     (tmp_path / "link").symlink_to(data)
     for out in (data / "inner", data / "a" / "b", tmp_path / "link" / "inner"):

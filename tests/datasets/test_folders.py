@@ -1,4 +1,4 @@
-"""Folders to samples: what is recognised, and what is refused."""
+"""Folders of images and masks: recognised layouts and refusals."""
 
 from shutil import copytree, rmtree
 
@@ -87,7 +87,7 @@ def test_splits_are_found_by_common_names_or_their_own(tmp_path):
     ],
 )
 def test_a_file_instead_of_a_folder_is_refused_with_a_suggestion(tmp_path, name, advice):
-    """Elsewhere a YAML file or an archive is the dataset."""
+    """Other tools take a YAML file or an archive as the dataset."""
     (tmp_path / name).write_text("names: [cat]")
     with pytest.raises(DataError) as failed:
         open_dataset(tmp_path / name)

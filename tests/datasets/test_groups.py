@@ -1,4 +1,4 @@
-"""Images that belong together: which names show groups, and what is set aside for validation."""
+"""Groups of images: recognition by name, and validation splits of whole groups."""
 
 from pathlib import Path
 
@@ -106,11 +106,11 @@ def val_names(folder, *, split="val"):
 
 @pytest.mark.parametrize("form", ["seq_{}/{:04}", "seq_{}_{:04}", "seq{}_frame{:03}"])
 def test_frames_of_one_video_stay_in_one_split(tmp_path, form):
-    """Elsewhere every fifth frame is judged by, between two that were learned."""
+    """Elsewhere every fifth frame is for validation, between two training frames."""
     folder = write_maps(tmp_path, [form.format(s, i) for s in range(1, 6) for i in range(4)])
-    chosen, learned = val_names(folder), val_names(folder, split="train")
-    assert len(chosen) == 4 and len(learned) == 16
-    assert {name[:5] for name in chosen}.isdisjoint({name[:5] for name in learned})
+    validation, training = val_names(folder), val_names(folder, split="train")
+    assert len(validation) == 4 and len(training) == 16
+    assert {name[:5] for name in validation}.isdisjoint({name[:5] for name in training})
     assert "1 of 5 groups" in describe(open_dataset(folder, "val"))
 
 

@@ -1,4 +1,4 @@
-"""Images that EXIF turns, beside labels that were or were not turned."""
+"""Images with an EXIF orientation, with labels that are or are not rotated."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from unimask.formats.panoptic_png import encode_ids
 from unimask.processing.orientation import ORIENTATION, read_orientation, rotate_upright
 
 SIZE = (24, 32)
-TURNS = range(2, 9)
+ORIENTATIONS = range(2, 9)
 
 
 def with_orientation(value):
@@ -29,8 +29,8 @@ def class_map(size):
     return labels
 
 
-def write_pair(folder, size, orientation, turn_mask, mask_exif=False):
-    """Write five images that EXIF turns, and masks of the stored or of the upright pixels."""
+def write_pair(folder, size, orientation, rotate_mask, mask_exif=False):
+    """Write five images with an EXIF orientation, and masks of the stored or upright pixels."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir()
     exif = with_orientation(orientation)
@@ -38,19 +38,19 @@ def write_pair(folder, size, orientation, turn_mask, mask_exif=False):
         noise = np.random.default_rng(number).integers(0, 255, (*size, 3), np.uint8)
         Image.fromarray(noise).save(folder / "images" / f"{number}.jpg", exif=exif, quality=95)
         mask = Image.fromarray(class_map(size) * 255)
-        if turn_mask:
-            carrier = mask.copy()
-            carrier.getexif()[ORIENTATION] = orientation
-            mask = rotate_upright(carrier, "mask")
+        if rotate_mask:
+            tagged = mask.copy()
+            tagged.getexif()[ORIENTATION] = orientation
+            mask = rotate_upright(tagged, "mask")
         options = {"exif": exif} if mask_exif else {}
         mask.save(folder / "masks" / f"{number}.png", **options)
     return folder
 
 
 def expected_map(size, orientation):
-    carrier = Image.fromarray(class_map(size))
-    carrier.getexif()[ORIENTATION] = orientation
-    return np.array(rotate_upright(carrier, "mask"))
+    tagged = Image.fromarray(class_map(size))
+    tagged.getexif()[ORIENTATION] = orientation
+    return np.array(rotate_upright(tagged, "mask"))
 
 
 def label_map(sample):
@@ -59,7 +59,7 @@ def label_map(sample):
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 def test_masks_of_upright_pixels_fit_images_turned_by_a_quarter(tmp_path, orientation):
-    dataset = open_dataset(write_pair(tmp_path, SIZE, orientation, turn_mask=True), None)
+    dataset = open_dataset(write_pair(tmp_path, SIZE, orientation, rotate_mask=True), None)
     for sample in (dataset[0], dataset[3]):
         assert sample.image.shape[:2] == SIZE[::-1]
         assert (label_map(sample) == expected_map(SIZE, orientation)).all()
@@ -69,33 +69,33 @@ def test_masks_of_upright_pixels_fit_images_turned_by_a_quarter(tmp_path, orient
 def test_masks_of_stored_pixels_beside_turned_images_are_refused_by_their_size(
     tmp_path, orientation
 ):
-    dataset = open_dataset(write_pair(tmp_path, SIZE, orientation, turn_mask=False), None)
+    dataset = open_dataset(write_pair(tmp_path, SIZE, orientation, rotate_mask=False), None)
     with pytest.raises(DataError, match=rf"EXIF orientation {orientation}.*exiftool") as caught:
         dataset[0]
     assert "0.png is 24 x 32, but its image 0.jpg is 32 x 24" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_masks_that_fit_turned_images_both_ways_are_refused(tmp_path, orientation):
     size = SIZE if orientation < 5 else (24, 24)
-    dataset = open_dataset(write_pair(tmp_path, size, orientation, turn_mask=True), None)
+    dataset = open_dataset(write_pair(tmp_path, size, orientation, rotate_mask=True), None)
     with pytest.raises(DataError, match=r"same size either way.*auto-orient.*exiftool"):
         dataset[0]
 
 
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_masks_with_the_tag_of_their_image_are_turned_with_it(tmp_path, orientation):
     for size in (SIZE, (24, 24)):
         folder = tmp_path / str(size[1])
         folder.mkdir()
-        folder = write_pair(folder, size, orientation, turn_mask=False, mask_exif=True)
+        folder = write_pair(folder, size, orientation, rotate_mask=False, mask_exif=True)
         sample = open_dataset(folder, None)[0]
         assert (label_map(sample) == expected_map(size, orientation)).all()
 
 
 def test_upright_tags_change_nothing(tmp_path):
-    sample = open_dataset(write_pair(tmp_path, SIZE, 1, turn_mask=False), None)[0]
+    sample = open_dataset(write_pair(tmp_path, SIZE, 1, rotate_mask=False), None)[0]
     assert (label_map(sample) == class_map(SIZE)).all()
 
 
@@ -130,7 +130,7 @@ def test_sizes_are_those_of_upright_images_in_every_format(tmp_path, suffix, ori
 
 
 def test_orientation_behind_the_pixels_of_a_png_is_found():
-    """Exiftool and ImageMagick write the chunk there."""
+    """Exiftool and ImageMagick write the chunk after the pixels."""
     early, plain = io.BytesIO(), io.BytesIO()
     Image.new("L", (8, 8)).save(early, "PNG", exif=with_orientation(6))
     Image.new("L", (8, 8)).save(plain, "PNG")

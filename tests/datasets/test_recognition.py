@@ -1,4 +1,4 @@
-"""Which format a folder has: all are asked, the likeliest that opens is taken, and that is said."""
+"""Format detection: every reader is tried, and the most likely one that opens is used."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def write_images(folder, names=NAMES):
     return folder
 
 
-def maps(folder):
+def write_maps(folder):
     """Write a mask of two halves beside each image."""
     folder.mkdir(parents=True, exist_ok=True)
     half = np.zeros(outlines.SIZE, np.uint8)
@@ -34,7 +34,7 @@ def maps(folder):
         Image.fromarray(half).save(folder / name)
 
 
-def objects(dataset):
+def count_objects(dataset):
     return sum(dataset.count_things().tolist())
 
 
@@ -59,7 +59,7 @@ OTHERS = {
     "format", ["YOLO segmentation", "LabelMe", "CVAT for images", "semantic maps"]
 )
 def test_an_unrelated_json_does_not_hide_the_format(tmp_path, name, format):
-    """Elsewhere the first bytes of one file decide, and what is beside it is never looked at."""
+    """Elsewhere the first bytes of one file decide, and other files are not inspected."""
     write_images(tmp_path / "images")
     if format == "YOLO segmentation":
         shutil.rmtree(tmp_path / "images")
@@ -71,19 +71,19 @@ def test_an_unrelated_json_does_not_hide_the_format(tmp_path, name, format):
     elif format == "CVAT for images":
         (tmp_path / "annotations.xml").write_text(outlines.cvat_text())
     else:
-        maps(tmp_path / "masks")
+        write_maps(tmp_path / "masks")
     content = OTHERS[name]
     (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
     dataset = open_dataset(tmp_path)
     assert detect_format(tmp_path).format == format
     assert len(dataset) == (len(NAMES) if format == "semantic maps" else 5)
     if format != "semantic maps":
-        assert objects(dataset) == 6
+        assert count_objects(dataset) == 6
 
 
 def test_boxes_beside_masks_are_ignored_and_reported(tmp_path):
     write_images(tmp_path / "images")
-    maps(tmp_path / "masks")
+    write_maps(tmp_path / "masks")
     content = coco_content(NAMES)
     for annotation in content["annotations"]:
         annotation["segmentation"] = []
@@ -94,9 +94,9 @@ def test_boxes_beside_masks_are_ignored_and_reported(tmp_path):
 
 
 def test_labels_that_are_damaged_are_not_replaced_by_maps(tmp_path):
-    """A folder of maps beside them would be another truth, which nobody asked for."""
+    """Maps beside them would be another ground truth that was not requested."""
     write_images(tmp_path / "images")
-    maps(tmp_path / "masks")
+    write_maps(tmp_path / "masks")
     content = coco_content(NAMES)
     content["annotations"][0]["category_id"] = 99
     write_json(tmp_path / "labels.json", content)
@@ -164,7 +164,7 @@ def test_unknown_or_absent_formats_are_errors(tmp_path):
 
 @pytest.mark.parametrize("kind", ["a single COCO JSON", "LabelMe", "CVAT"])
 def test_names_for_already_named_classes_are_an_error(tmp_path, kind):
-    """Elsewhere the option is ignored, and other classes are learned than were asked for."""
+    """Elsewhere the option is ignored, and the requested classes are not trained."""
     data = outlines.WRITERS[kind](tmp_path / "data")
     own = open_dataset(data).labels.names
     assert open_dataset(data, names=own[:-1]).labels.names == own
@@ -174,7 +174,7 @@ def test_names_for_already_named_classes_are_an_error(tmp_path, kind):
 
 @pytest.mark.parametrize("name", ["instances_default.json", "instances_fold1.json", "batch.json"])
 def test_one_json_is_the_whole_folder_whatever_its_name(tmp_path, name):
-    """CVAT calls what has no subset "default": there is nothing to split it by but the rule."""
+    """CVAT names images without a subset "default", so that only automatic splits apply."""
     write_json(tmp_path / "annotations" / name, coco_content(NAMES))
     write_images(tmp_path / "images" / "default")
     assert [len(open_dataset(tmp_path, split)) for split in (None, "train", "val")] == [10, 8, 2]
@@ -223,7 +223,7 @@ def test_datasets_in_nested_folders_are_found(tmp_path):
 
 
 def test_a_panoptic_json_finds_its_folders(tmp_path):
-    """As panopticapi's sample: a list of images without labels lies beside it."""
+    """In panopticapi's sample, a list of images without labels is beside it."""
     ids = np.full(outlines.SIZE, 7)
     ids[:10] = 9
     (tmp_path / "panoptic_examples").mkdir()
@@ -261,7 +261,7 @@ def test_images_with_differently_written_names_are_found_and_reported(tmp_path, 
     with pytest.warns(DataWarning, match=r"is taken to be .*1 of 2 names"):
         dataset = open_dataset(tmp_path)
     assert sorted(path.name for path in dataset.paths) == sorted(["a.png", file])
-    assert objects(dataset) == 1
+    assert count_objects(dataset) == 1
 
 
 def test_names_that_only_look_alike_are_shown_with_escapes(tmp_path):

@@ -1,4 +1,4 @@
-"""The rendered field holds what makes nuclei hard, and its truth is the image's."""
+"""The rendered field contains the difficulties of nuclei, with matching ground truth."""
 
 import numpy as np
 import pytest

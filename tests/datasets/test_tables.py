@@ -1,4 +1,4 @@
-"""Datasets of Hugging Face: saved to disk, as parquet files, and from the Hub."""
+"""Hugging Face datasets: saved to disk, as parquet files, and from the Hub."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def packed(pixels, format="PNG"):
+def encode_image(pixels, format="PNG"):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format)
     return {"bytes": stream.getvalue(), "path": None}
@@ -42,8 +42,8 @@ def packed(pixels, format="PNG"):
 def semantic_rows(count, first=0):
     seeds = range(first, first + count)
     return {
-        "image": [packed(draw_photo(seed), "JPEG") for seed in seeds],
-        "annotation": [packed(draw_blocks(seed, 3)) for seed in seeds],
+        "image": [encode_image(draw_photo(seed), "JPEG") for seed in seeds],
+        "annotation": [encode_image(draw_blocks(seed, 3)) for seed in seeds],
     }
 
 
@@ -60,7 +60,7 @@ def label_map(sample):
 
 
 def test_semantic_maps_saved_to_disk_are_read_like_those_in_folders(tmp_path):
-    """Names come out of id2label.json, and what is unlabelled is ignored."""
+    """Names are read from id2label.json, and unlabelled pixels are ignored."""
     folder = save_tables(
         tmp_path / "streets", {"train": semantic_rows(3), "validation": semantic_rows(2, first=3)}
     )
@@ -116,14 +116,14 @@ def test_a_card_with_numbers_that_no_map_stores_names_no_classes(tmp_path):
 
 
 def test_names_that_leave_out_the_background_are_shifted(tmp_path):
-    """The convention that transformers undoes by do_reduce_labels."""
+    """Transformers handles this convention with do_reduce_labels."""
     folder = save_tables(tmp_path / "few", {"train": semantic_rows(5)})
     (folder / "id2label.json").write_text(json.dumps({"0": "sky", "1": "road"}))
     assert open_dataset(folder).labels.names == ("background", "sky", "road")
 
 
 def channels(seed):
-    """Classes 1 and 2 with an object each, and one region of class 1 that is a crowd."""
+    """Draw an object of classes 1 and 2 each, and a crowd of class 1."""
     pixels = np.zeros((48, 64, 3), np.uint8)
     pixels[4:20, 4:20, :2], pixels[24:40, 4:20, :2], pixels[4:9, 40:, :2] = (1, 1), (2, 2), (1, 0)
     pixels[20:, 40:, 0] = 3 if seed % 2 else 0
@@ -131,10 +131,10 @@ def channels(seed):
 
 
 def test_class_in_red_and_object_id_in_green(tmp_path):
-    """As examples of instance segmentation have it: what has objects is a thing, else a stuff."""
+    """The layout of examples of instance segmentation: classes with objects are things."""
     rows = {
-        "image": [packed(draw_photo(seed)) for seed in range(4)],
-        "annotation": [packed(channels(seed)) for seed in range(4)],
+        "image": [encode_image(draw_photo(seed)) for seed in range(4)],
+        "annotation": [encode_image(channels(seed)) for seed in range(4)],
     }
     folder = save_tables(tmp_path / "pets", {"train": rows, "validation": rows})
     names = {"0": "background", "1": "cat", "2": "dog", "3": "sofa"}
@@ -180,7 +180,7 @@ OBJECTS = datasets.Features(
 def object_rows():
     images = outlines.IMAGES.values()
     return {
-        "image": [packed(draw_photo(seed)) for seed in range(len(images))],
+        "image": [encode_image(draw_photo(seed)) for seed in range(len(images))],
         "width": [64] * len(images),
         "height": [48] * len(images),
         "objects": [
@@ -203,8 +203,8 @@ def test_lists_of_objects_are_those_of_coco(tmp_path):
     order = sorted(range(5), key=lambda row: list(outlines.IMAGES)[row])
     dataset = open_dataset(folder)
     assert dataset.labels == coco.labels and "objects may overlap" in describe(dataset)
-    for place, row in enumerate(order):
-        ours, theirs = dataset[row], coco[place]
+    for index, row in enumerate(order):
+        ours, theirs = dataset[row], coco[index]
         assert (ours.front == theirs.front).all() and ours.label_ids.tolist() == (
             theirs.label_ids.tolist()
         )
@@ -212,7 +212,7 @@ def test_lists_of_objects_are_those_of_coco(tmp_path):
 
 
 def test_objects_as_lists_of_their_fields_and_names_as_text(tmp_path):
-    """What a sequence of dictionaries becomes, and categories that are no numbers."""
+    """Sequences of dictionaries are stored as lists of fields; categories may be names."""
     plain = object_rows()
     fields = [
         {
@@ -244,16 +244,16 @@ def test_objects_as_lists_of_their_fields_and_names_as_text(tmp_path):
 def test_instance_ids_round_trip_through_check_and_convert(tmp_path):
     drawn = [draw_discs(seed, count=12) for seed in range(6)]
     rows = {
-        "image": [packed(image) for image, _ in drawn],
-        "annotation": [packed(ids) for _, ids in drawn],
+        "image": [encode_image(image) for image, _ in drawn],
+        "annotation": [encode_image(ids) for _, ids in drawn],
     }
     folder = save_tables(tmp_path / "cells", {"train": rows, "validation": rows})
     assert not [f for f in check(folder).findings if f.severe and "also in" not in f.message]
     written = convert(folder, tmp_path / "out", to="coco")
     assert written.images == {"train": 6, "val": 6}
-    ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
-    assert (ours[2].image == back[2].image).all()
-    assert ours[2].id_maps.max() == back[2].id_maps.max()
+    ours, converted = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
+    assert (ours[2].image == converted[2].image).all()
+    assert ours[2].id_maps.max() == converted[2].id_maps.max()
     with pytest.raises(SettingsError, match="omit --link"):
         convert(folder, tmp_path / "linked", to="coco", link=True)
     data = write_discs(tmp_path / "discs", {"train": 1, "val": 1})
@@ -265,7 +265,7 @@ def test_instance_ids_round_trip_through_check_and_convert(tmp_path):
 def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
     rows = semantic_rows(4)
     rows["annotation"][1] = None
-    rows["annotation"][2] = packed(np.zeros((9, 9), np.uint8))
+    rows["annotation"][2] = encode_image(np.zeros((9, 9), np.uint8))
     rows["image"][3] = {"bytes": b"\x89PNG", "path": None}
     folder = save_tables(tmp_path / "broken", {"train": rows})
     dataset = open_dataset(folder)
@@ -282,7 +282,7 @@ def test_tables_without_images_or_labels_are_one_line_errors(tmp_path, monkeypat
     with pytest.raises(DataError, match="no column of images, but text"):
         open_dataset(folder)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")})
-    rows = {"image": [packed(draw_photo(0))], "label": [3]}
+    rows = {"image": [encode_image(draw_photo(0))], "label": [3]}
     with pytest.raises(DataError, match="no labels for segmentation among image, label"):
         open_dataset(save_tables(tmp_path / "classes", {"train": rows}, features))
     (folder / "train" / "state.json").write_text("{")
@@ -295,17 +295,17 @@ def test_tables_without_images_or_labels_are_one_line_errors(tmp_path, monkeypat
 
 def test_hub_names_are_fetched_as_requested(tmp_path, monkeypatch):
     folder = save_tables(tmp_path / "streets", {"train": semantic_rows(5)})
-    asked = []
+    requests = []
 
     def load(name, configuration, revision):
-        asked.append((name, configuration, revision))
+        requests.append((name, configuration, revision))
         return datasets.load_from_disk(str(folder))
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.setattr(find, "download_class_tables", lambda name: [])
     monkeypatch.chdir(tmp_path)
     dataset = open_dataset("somebody/streets@v1:fine", "val")
-    assert set(asked) == {("somebody/streets", "fine", "v1")} and len(dataset) == 1
+    assert set(requests) == {("somebody/streets", "fine", "v1")} and len(dataset) == 1
     assert str(dataset.paths[0]) == "somebody/streets@v1:fine/train/image/000004.jpg"
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset("nowhere")
@@ -321,14 +321,16 @@ def test_an_unreachable_hub_is_reported(monkeypatch, tmp_path):
 
 
 def test_saved_tables_whose_files_are_damaged_are_refused_in_one_line(tmp_path):
-    """Arrow's offsets point outside the file; columns or splits that are listed do not exist."""
+    """Arrow offsets point outside the file, or listed columns or splits do not exist."""
     folder = save_tables(tmp_path / "offsets", {"train": semantic_rows(2)})
     (arrow,) = (folder / "train").glob("*.arrow")
     content = arrow.read_bytes()
     first = content.index(semantic_rows(1)["image"][0]["bytes"])
     length = len(semantic_rows(1)["image"][0]["bytes"])
-    place = content.rindex(length.to_bytes(4, "little"), 0, first)
-    arrow.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
+    position = content.rindex(length.to_bytes(4, "little"), 0, first)
+    arrow.write_bytes(
+        content[:position] + (2**31 - 1).to_bytes(4, "little") + content[position + 4 :]
+    )
     with pytest.raises(DataError, match=r"cannot be opened as a Hugging Face dataset .*offset"):
         open_dataset(folder)
     empty = save_tables(tmp_path / "empty", {"train": semantic_rows(1)})

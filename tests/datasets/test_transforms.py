@@ -1,4 +1,4 @@
-"""Augmentation: a function of its generator, and of nothing else."""
+"""Augmentation is deterministic for a given generator."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from unimask.labels import LabelSet
 
 LABELS = LabelSet(("disc", "ground"), (True, False))
 RULES = PreprocessingConfig(shortest_edge=96, longest_edge=200)
-EVERYTHING = Augmentation(
+ALL_OPERATIONS = Augmentation(
     crop=64, min_scale=0.3, max_scale=2.5, rotate=True, colour=0.4, gamma=0.4,
     invert=0.5, grey=0.5, noise=9.0, blur=2.0,
 )  # fmt: skip
-NOTHING = Augmentation(crop=96, min_scale=1.0, max_scale=1.0, flip=False, colour=0.0)
+NO_OPERATIONS = Augmentation(crop=96, min_scale=1.0, max_scale=1.0, flip=False, colour=0.0)
 
 
 def make_sample(seed=0, size=(96, 128)):
@@ -40,11 +40,11 @@ def make_sample(seed=0, size=(96, 128)):
 
 def test_the_same_generator_gives_the_same_square():
     first, second = (
-        augment(make_sample(), EVERYTHING, RULES, np.random.default_rng(4)) for _ in range(2)
+        augment(make_sample(), ALL_OPERATIONS, RULES, np.random.default_rng(4)) for _ in range(2)
     )
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.id_maps, second.id_maps)
-    other = augment(make_sample(), EVERYTHING, RULES, np.random.default_rng(5))
+    other = augment(make_sample(), ALL_OPERATIONS, RULES, np.random.default_rng(5))
     assert not np.array_equal(first.image, other.image)
 
 
@@ -55,7 +55,7 @@ def test_squares_have_their_size_and_know_their_padding(seed, size):
     sample = Sample(
         image, np.ones((1, *size), np.int32), np.array([0]), np.zeros(1, bool), None, Path()
     )
-    square = augment(sample, EVERYTHING, RULES, np.random.default_rng(seed))
+    square = augment(sample, ALL_OPERATIONS, RULES, np.random.default_rng(seed))
     assert square.image.shape == (64, 64, 3) and square.id_maps.shape == (1, 64, 64)
     padded = np.zeros((64, 64), bool) if square.ignored is None else square.ignored
     assert np.array_equal(square.id_maps[0] == 0, padded)
@@ -76,11 +76,11 @@ def test_image_and_objects_move_together(seed):
 
 def test_squares_have_no_areas_of_whole_images():
     whole = replace(make_sample(), areas=np.full(len(make_sample().label_ids), 7.0))
-    assert augment(whole, NOTHING, RULES, np.random.default_rng(0)).areas is None
+    assert augment(whole, NO_OPERATIONS, RULES, np.random.default_rng(0)).areas is None
 
 
 def test_augmentation_without_operations_changes_nothing():
-    square = augment(make_sample(size=(96, 96)), NOTHING, RULES, np.random.default_rng(0))
+    square = augment(make_sample(size=(96, 96)), NO_OPERATIONS, RULES, np.random.default_rng(0))
     assert np.array_equal(square.image, make_sample(size=(96, 96)).image)
     assert square.ignored is None
 
@@ -89,7 +89,7 @@ def test_stretching_uses_the_whole_range():
     dark = make_sample(size=(96, 96))
     dark.image[:] //= 16
     rules = PreprocessingConfig(shortest_edge=96, longest_edge=200, stretch=True)
-    square = augment(dark, NOTHING, rules, np.random.default_rng(0))
+    square = augment(dark, NO_OPERATIONS, rules, np.random.default_rng(0))
     assert square.image.min() == 0 and square.image.max() == 255
 
 

@@ -1,4 +1,4 @@
-"""Cityscapes' AP from its files to the report, with numbers of the authors' own evaluation."""
+"""Cityscapes' AP from files to report, compared with the authors' evaluation."""
 
 import json
 import math
@@ -16,25 +16,25 @@ from unimask.label_sets import known_labels
 
 LABELS = known_labels("cityscapes")
 SIZE = (40, 60)
-TRUTH = [
-    {  # value of the map: rows and columns, drawn over road
+GROUND_TRUTH = [
+    {  # value of the map: rows and columns, drawn on road
         26000: (0, 20, 0, 30),
         26001: (20, 40, 0, 20),
         26: (0, 10, 40, 60),  # a group
         26002: (30, 38, 40, 50),  # 80 pixels
-        29000: (20, 30, 40, 60),  # a caravan: not judged, but no void
+        29000: (20, 30, 40, 60),  # a caravan: not evaluated, but no void
         0: (10, 20, 40, 60),
         24000: (30, 40, 20, 35),
     },
     {26000: (5, 25, 5, 35), 24000: (0, 5, 0, 20), 25: (30, 40, 0, 60), 4: (0, 4, 40, 60)},
 ]
-FOUND = [
+PREDICTIONS = [
     [  # class, rows and columns, score
         ("car", (0, 20, 2, 30), 0.9),
-        ("car", (0, 18, 0, 30), 0.8),  # twice the same
+        ("car", (0, 18, 0, 30), 0.8),  # duplicate
         ("car", (20, 40, 0, 25), 0.8),
-        ("car", (2, 10, 42, 60), 0.7),  # in the group
-        ("car", (30, 38, 40, 51), 0.95),  # the small one
+        ("car", (2, 10, 42, 60), 0.7),  # inside the group
+        ("car", (30, 38, 40, 51), 0.95),  # the small object
         ("car", (20, 30, 42, 60), 0.6),  # the caravan
         ("car", (8, 20, 45, 60), 0.99),  # void, and a part of the group
         ("person", (30, 40, 20, 30), 0.5),
@@ -44,7 +44,7 @@ FOUND = [
         ("car", (5, 25, 10, 35), 0.8),
         ("person", (0, 5, 4, 24), 0.5),
         ("person", (20, 30, 40, 60), 0.3),
-        ("rider", (28, 40, 0, 50), 0.9),  # in a group, and no rider to be found
+        ("rider", (28, 40, 0, 50), 0.9),  # in a group, without a true rider
     ],
 ]
 
@@ -57,9 +57,9 @@ def box(edges) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory):
-    """Two images of Cityscapes as it is published, and COCO results for them."""
+    """Two images in the layout of Cityscapes, and COCO results for them."""
     folder, entries = tmp_path_factory.mktemp("streets"), []
-    for index, (truth, found) in enumerate(zip(TRUTH, FOUND, strict=True)):
+    for index, (truth, predictions) in enumerate(zip(GROUND_TRUTH, PREDICTIONS, strict=True)):
         frame, ids = f"town_{index:06}_000019", np.full(SIZE, 7, np.uint16)
         for value, edges in truth.items():
             ids[box(edges)] = value
@@ -73,14 +73,14 @@ def streets(tmp_path_factory):
                 "segmentation": RunLength.from_mask(box(edges)).to_coco(),
                 "score": score,
             }
-            for name, edges, score in found
+            for name, edges, score in predictions
         ]
     (folder / "found.json").write_text(json.dumps(entries))
     return folder
 
 
 def test_the_report_equals_the_authors_evaluation(streets, tmp_path):
-    """The numbers were printed by cityscapesscripts 2.3.0, from the same two images."""
+    """The expected numbers were computed by cityscapesscripts 2.3.0 from the same two images."""
     page = tmp_path / "page.html"
     report = evaluate(streets, results=streets / "found.json", page=page)
     scores, rows = report["metrics"], report["per_class"]
@@ -93,18 +93,18 @@ def test_the_report_equals_the_authors_evaluation(streets, tmp_path):
 
 
 def test_either_ap_on_request(streets, discs, tmp_path):
-    found = streets / "found.json"
-    assert "AP75" in evaluate(streets, results=found, ap="coco")["metrics"]
+    results = streets / "found.json"
+    assert "AP75" in evaluate(streets, results=results, ap="coco")["metrics"]
     (tmp_path / "nothing.json").write_text("[]")
-    asked = evaluate(discs, results=tmp_path / "nothing.json", ap="cityscapes")
-    assert asked["metrics"]["AP"] == 0 and "AP75" not in asked["metrics"]
+    report = evaluate(discs, results=tmp_path / "nothing.json", ap="cityscapes")
+    assert report["metrics"]["AP"] == 0 and "AP75" not in report["metrics"]
     for settings, reason in (
         ({"ap": "voc"}, "choose one of coco, cityscapes"),
         ({"boundaries": True}, "does not support --boundaries: omit it, or use --ap coco"),
         ({"max_detections": 300}, "does not support --max-detections"),
     ):
         with pytest.raises(SettingsError, match=reason):
-            evaluate(streets, results=found, **settings)
+            evaluate(streets, results=results, **settings)
 
 
 def test_objects_of_other_classes_are_ignored_but_not_void(streets):
@@ -115,6 +115,9 @@ def test_objects_of_other_classes_are_ignored_but_not_void(streets):
 
 
 def test_results_are_compared_by_metric(streets):
-    found = compare(streets / "found.json", streets / "found.json", streets, resamples=4)
-    assert found.scores["AP"].first == pytest.approx(53.75) and found.scores["AP"].change == 0
-    assert not math.isnan(found.scores["AP50"].low) and "AP75" not in found.scores
+    comparison = compare(streets / "found.json", streets / "found.json", streets, resamples=4)
+    assert (
+        comparison.scores["AP"].first == pytest.approx(53.75)
+        and comparison.scores["AP"].change == 0
+    )
+    assert not math.isnan(comparison.scores["AP50"].low) and "AP75" not in comparison.scores

@@ -1,4 +1,4 @@
-"""Models and datasets that number the same classes in other ways."""
+"""Models and datasets that number the same classes differently."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ def matched(model, data, task):
 
 
 def result_of(labels, task):
-    """Give one segment of each class, a pixel each."""
+    """Return one segment of a pixel for each class."""
     masks = np.eye(len(labels), dtype=bool)[:, None]
     segments = tuple(
         Segment.from_rle(labels, label, RunLength.from_mask(mask), id=label + 1, score=0.9)
@@ -36,34 +36,34 @@ def test_equal_classes_are_unchanged():
 
 def test_unnamed_classes_get_the_names_of_the_model():
     cells = LabelSet(("nucleus", "slide"), (True, False))
-    found = matched(cells, LabelSet(("object", "background"), (True, False)), "panoptic")
-    assert found.labels == cells
+    result = matched(cells, LabelSet(("object", "background"), (True, False)), "panoptic")
+    assert result.labels == cells
 
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic"])
 def test_another_order_is_renumbered_by_name(task):
     model = LabelSet(STREET.names[::-1], STREET.is_thing[::-1])
     classes = matched(model, STREET, task)
-    found = classes.map_result(result_of(model, task))
-    assert found.labels == STREET and not classes.notes()
-    assert [segment.label for segment in found.segments] == list(model.names)
-    assert found.label_ids.tolist() == [3, 2, 1, 0]
-    assert [s.is_thing for s in found.segments] == list(model.is_thing)
+    result = classes.map_result(result_of(model, task))
+    assert result.labels == STREET and not classes.notes()
+    assert [segment.label for segment in result.segments] == list(model.names)
+    assert result.label_ids.tolist() == [3, 2, 1, 0]
+    assert [s.is_thing for s in result.segments] == list(model.is_thing)
 
 
 def test_models_of_things_are_scored_on_data_with_stuff():
-    """Published models of Cityscapes' instances know 8 classes, its labels 19."""
+    """Published models of Cityscapes' instances have 8 classes, its labels 19."""
     model = LabelSet(("person", "car"), (True, True))
-    found = matched(model, STREET, "instance").map_result(result_of(model, "instance"))
-    assert found.label_ids.tolist() == [1, 3]
+    result = matched(model, STREET, "instance").map_result(result_of(model, "instance"))
+    assert result.label_ids.tolist() == [1, 3]
 
 
 def test_models_with_more_classes_are_scored_on_those_of_the_data():
     """Models of COCO's 133 panoptic classes on lists of its 80 things."""
     data = LabelSet(("car", "person", "background"), (True, True, False))
     classes = matched(STREET, data, "instance")
-    found = classes.map_result(result_of(STREET, "instance"))
-    assert found.label_ids.tolist() == [1, 0]
+    result = classes.map_result(result_of(STREET, "instance"))
+    assert result.label_ids.tolist() == [1, 0]
     assert classes.notes() == [
         "2 of the model's classes are not in the dataset and are ignored: road, sky"
     ]

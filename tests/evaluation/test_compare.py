@@ -1,4 +1,4 @@
-"""Two models side by side: what is pooled, and how sure it is."""
+"""Comparison of two models: pooled scores and confidence intervals."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SIZE = (8, 10)
 
 
 def draw(task, seed):
-    """Give an image's truth and a prediction that is partly right."""
+    """Return a partly correct prediction and the ground truth of an image."""
     random = np.random.default_rng(seed)
     ids = np.zeros((1, *SIZE), np.int32)
     labels = random.integers(2, size=4)
@@ -38,12 +38,12 @@ def draw(task, seed):
     moved = np.roll(ids[0], int(random.integers(2)), axis=int(random.integers(2)))
     segments = []
     groups = range(2) if task == "semantic" else range(1, 5)
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         mask = np.isin(moved, np.flatnonzero(labels == group) + 1 if task == "semantic" else group)
         label = group if task == "semantic" else int(random.integers(2))
         if mask.any():
-            rle, score = RunLength.from_mask(mask), (seed + place / 10) % 97 / 97
-            segments.append(Segment.from_rle(NUCLEI, label, rle, id=place + 1, score=score))
+            rle, score = RunLength.from_mask(mask), (seed + index / 10) % 97 / 97
+            segments.append(Segment.from_rle(NUCLEI, label, rle, id=index + 1, score=score))
     return Result(task, SIZE, NUCLEI, tuple(segments)), sample
 
 
@@ -65,26 +65,29 @@ def test_pooled_scores_equal_repeated_images(task, seeds, draws):
 
 def test_intervals_equal_those_of_scipy():
     random = np.random.default_rng(0)
-    hard = random.uniform(0, 0.6, 40)
-    first, second = hard + random.uniform(0, 0.3, 40), hard + random.uniform(0.02, 0.4, 40)
+    difficulty = random.uniform(0, 0.6, 40)
+    first, second = (
+        difficulty + random.uniform(0, 0.3, 40),
+        difficulty + random.uniform(0.02, 0.4, 40),
+    )
     pools = []
     for scores in (first, second):
         part = MatchedPrecision((0.5,))
         part.images = [[float(score)] for score in scores]
         pools.append(matched_pool([part]))
-    found = paired_bootstrap(*pools, 40, resamples=4000)["AP_match@0.50"]
+    interval = paired_bootstrap(*pools, 40, resamples=4000)["AP_match@0.50"]
 
     def change(one, other, axis):
         return 100 * (other.mean(axis) - one.mean(axis))
 
-    known = bootstrap(
+    reference = bootstrap(
         (first, second), change, paired=True, method="percentile", n_resamples=4000, rng=1
     ).confidence_interval
-    assert found.change == pytest.approx(change(first, second, 0))
-    width = known.high - known.low
-    assert found.low == pytest.approx(known.low, abs=0.05 * width)
-    assert found.high == pytest.approx(known.high, abs=0.05 * width)
-    assert found.is_significant and found.win_rate > 0.9
+    assert interval.change == pytest.approx(change(first, second, 0))
+    width = reference.high - reference.low
+    assert interval.low == pytest.approx(reference.low, abs=0.05 * width)
+    assert interval.high == pytest.approx(reference.high, abs=0.05 * width)
+    assert interval.is_significant and interval.win_rate > 0.9
 
 
 @pytest.fixture(scope="module")
@@ -98,31 +101,31 @@ def models(tmp_path_factory):
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
 def test_comparing_a_model_with_itself_gives_equal_scores(discs, models, task):
-    found = compare(models[0], models[0], discs, task=task, resamples=20)
-    assert found.images == 2 and len(set(found.names)) == 2
-    for score in found.scores.values():
+    comparison = compare(models[0], models[0], discs, task=task, resamples=20)
+    assert comparison.images == 2 and len(set(comparison.names)) == 2
+    for score in comparison.scores.values():
         assert score.change in (0, None) and not score.is_significant
-    alone = unimask.evaluate(discs, models[0], task=task)["metrics"]
-    for name, score in found.scores.items():
-        assert score.first == (None if alone[name] is None else pytest.approx(alone[name]))
+    scores = unimask.evaluate(discs, models[0], task=task)["metrics"]
+    for name, score in comparison.scores.items():
+        assert score.first == (None if scores[name] is None else pytest.approx(scores[name]))
 
 
 def test_comparisons_are_written_completely(discs, models, tmp_path):
-    seen = []
-    found = compare(
+    steps = []
+    comparison = compare(
         *models,
         discs,
         task="semantic",
         resamples=5,
         json=tmp_path / "both.json",
-        progress=lambda *step: seen.append(step),
+        progress=lambda *step: steps.append(step),
     )
-    told = json.loads((tmp_path / "both.json").read_text())
-    assert told.pop("generator").startswith("unimask ")
-    assert told == found.to_dict() and told["scores"]["mIoU"]["change"] is not None
-    names = found.names
-    assert seen[:4] == [(names[0], 1, 2), (names[0], 2, 2), (names[1], 1, 2), (names[1], 2, 2)]
-    assert seen[4:] == [("resamples", done, 5) for done in range(1, 6)]
+    written = json.loads((tmp_path / "both.json").read_text())
+    assert written.pop("generator").startswith("unimask ")
+    assert written == comparison.to_dict() and written["scores"]["mIoU"]["change"] is not None
+    names = comparison.names
+    assert steps[:4] == [(names[0], 1, 2), (names[0], 2, 2), (names[1], 1, 2), (names[1], 2, 2)]
+    assert steps[4:] == [("resamples", done, 5) for done in range(1, 6)]
 
 
 def test_tasks_that_one_model_does_not_support_are_refused(discs, models):

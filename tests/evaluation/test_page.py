@@ -1,4 +1,4 @@
-"""The page of an evaluation: what it counts, what it keeps, and that it is one honest file."""
+"""The page of an evaluation: confusion counts, gallery, and a self-contained file."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -28,30 +28,30 @@ def box(y0, y1, x0, x1):
     return mask
 
 
-LEFT, RIGHT, LOW = box(1, 5, 1, 5), box(1, 5, 8, 12), box(8, 11, 1, 9)
+LEFT, RIGHT, BELOW = box(1, 5, 1, 5), box(1, 5, 8, 12), box(8, 11, 1, 9)
 
 
-def truth(*found, crowds=(), name="a.png"):
+def truth(*segments, crowds=(), name="a.png"):
     ids = np.zeros((1, *SIZE), np.int32)
-    for number, (mask, _) in enumerate(found, start=1):
+    for number, (mask, _) in enumerate(segments, start=1):
         ids[0][mask] = number
-    crowd = np.isin(np.arange(len(found)), crowds)
-    labels = np.array([label for _, label in found], np.int64)
+    crowd = np.isin(np.arange(len(segments)), crowds)
+    labels = np.array([label for _, label in segments], np.int64)
     return Sample(np.zeros((*SIZE, 3), np.uint8), ids, labels, crowd, None, Path(name))
 
 
-def prediction(task, *found):
-    segments = [
+def prediction(task, *entries):
+    entries = [
         Segment.from_rle(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
-        for number, (mask, label, score) in enumerate(found, start=1)
+        for number, (mask, label, score) in enumerate(entries, start=1)
     ]
-    return Result(task, SIZE, LABELS, tuple(segments))
+    return Result(task, SIZE, LABELS, tuple(entries))
 
 
 def test_segments_are_matched_independent_of_their_ids():
     confusion = Confusion(LABELS)
     confusion.add(
-        prediction("instance", (LEFT, 1, 0.9), (LOW, 0, 0.9)), truth((LEFT, 0), (RIGHT, 1))
+        prediction("instance", (LEFT, 1, 0.9), (BELOW, 0, 0.9)), truth((LEFT, 0), (RIGHT, 1))
     )
     cat, dog, nothing = 0, 1, 3
     expected = np.zeros((4, 4), np.int64)
@@ -64,16 +64,16 @@ def test_crowds_and_unknown_pixels_are_not_confused():
     sample = truth((LEFT, 0), (RIGHT, 1), crowds=(1,))
     confusion.add(prediction("instance", (LEFT, 0, 0.9), (RIGHT, 0, 0.8)), sample)
     assert confusion.counts.sum() == 1 and confusion.counts[0, 0] == 1
-    unknown = replace(truth((LEFT, 0)), ignored=LOW)
-    confusion.add(prediction("panoptic", (LEFT, 0, 0.9), (LOW, 2, 0.8)), unknown)
+    unknown = replace(truth((LEFT, 0)), ignored=BELOW)
+    confusion.add(prediction("panoptic", (LEFT, 0, 0.9), (BELOW, 2, 0.8)), unknown)
     assert confusion.counts.sum() == 2 and confusion.counts[0, 0] == 2
 
 
 def test_semantic_confusion_counts_pixels():
     confusion = Confusion(LABELS)
-    confusion.add(prediction("semantic", (LEFT, 1, None)), truth((LEFT, 0), (LOW, 2)))
-    assert confusion.counts[0, 1] == LEFT.sum() and confusion.counts[2, 3] == LOW.sum()
-    assert confusion.counts.sum() == LEFT.sum() + LOW.sum()
+    confusion.add(prediction("semantic", (LEFT, 1, None)), truth((LEFT, 0), (BELOW, 2)))
+    assert confusion.counts[0, 1] == LEFT.sum() and confusion.counts[2, 3] == BELOW.sum()
+    assert confusion.counts.sum() == LEFT.sum() + BELOW.sum()
 
 
 def test_the_gallery_keeps_the_best_and_the_worst():
@@ -99,7 +99,7 @@ def test_few_images_are_halved():
 
 
 class Reader(HTMLParser):
-    """Every tag is closed, and nothing is asked of anybody."""
+    """Parser that checks that all tags are closed and no external resources are loaded."""
 
     VOID = ("meta", "img", "polyline", "rect")
 
@@ -126,11 +126,11 @@ class Reader(HTMLParser):
 @pytest.mark.parametrize("task", ["instance", "panoptic", "semantic"])
 def test_the_page_is_self_contained(tmp_path, task):
     labels = LabelSet(("cat", "<script>dog", "ground"), LABELS.is_thing)
-    watch, scorer = PageCollector(labels, task), build_scorer(task, labels)
-    found = prediction(task, (LEFT, 0, 0.9), (RIGHT, 0, 0.7), (LOW, 2, 0.8))
-    sample = truth((LEFT, 0), (RIGHT, 1), (LOW, 2), name="<b>.png")
-    for taker in (watch, scorer):
-        taker.add(found, sample)
+    collector, scorer = PageCollector(labels, task), build_scorer(task, labels)
+    segments = prediction(task, (LEFT, 0, 0.9), (RIGHT, 0, 0.7), (BELOW, 2, 0.8))
+    sample = truth((LEFT, 0), (RIGHT, 1), (BELOW, 2), name="<b>.png")
+    for accumulator in (collector, scorer):
+        accumulator.add(segments, sample)
     path = tmp_path / "page.html"
     page = Page(
         title="nuclei & co",
@@ -139,10 +139,10 @@ def test_the_page_is_self_contained(tmp_path, task):
         per_class=scorer.per_class(),
         notes=["a note"],
         curves=precision_recall_curves(scorer),
-        confusion=watch.confusion.counts,
+        confusion=collector.confusion.counts,
         labels=labels,
-        best=watch.gallery.best,
-        worst=watch.gallery.worst,
+        best=collector.gallery.best,
+        worst=collector.gallery.worst,
     )
     write_page(path, page)
     reader = Reader()
@@ -154,9 +154,9 @@ def test_the_page_is_self_contained(tmp_path, task):
 
 
 def test_images_without_a_score_are_not_shown():
-    watch = PageCollector(NUCLEI, "semantic")
-    watch.add(Result("semantic", SIZE, NUCLEI, ()), truth())
-    assert not watch.gallery.best and not watch.confusion.counts.any()
+    collector = PageCollector(NUCLEI, "semantic")
+    collector.add(Result("semantic", SIZE, NUCLEI, ()), truth())
+    assert not collector.gallery.best and not collector.confusion.counts.any()
 
 
 def test_curves_exist_only_for_occurring_classes():

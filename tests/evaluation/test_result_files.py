@@ -1,4 +1,4 @@
-"""Anyone's results: matched to images, scored, or refused in one line."""
+"""Result files of other programs: matched with images and scored, or refused in one line."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 
 SKY, CELL = 7, 3
-"""Category ids, which are no label ids: those are 1 and 0."""
+"""Category ids, which differ from the label ids 1 and 0."""
 
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    """COCO panoptic with categories of odd ids: cells on sky, three images."""
+    """COCO panoptic with unusual category ids: cells on sky, three images."""
     folder = tmp_path_factory.mktemp("cells")
     for name in ("images", "panoptic"):
         (folder / name).mkdir()
@@ -54,8 +54,8 @@ def cells(tmp_path_factory):
     return folder
 
 
-def truth_as_coco(data) -> list[dict]:
-    """Give the cells as COCO results."""
+def perfect_results(data) -> list[dict]:
+    """Return the cells as COCO results."""
     dataset, entries = open_dataset(data), []
     for number, sample in enumerate([dataset[i] for i in range(len(dataset))], start=40):
         for i, rle in encode_id_map(sample.id_maps[0]).items():
@@ -77,14 +77,14 @@ def write(path, content):
 
 
 def test_coco_results(cells, tmp_path):
-    entries = truth_as_coco(cells)
+    entries = perfect_results(cells)
     report = evaluate(cells, results=write(tmp_path / "r.json", entries), split=None)
     assert report["task"] == "instance" and report["notes"] == []
     assert [report["metrics"][k] for k in ("AP", "AR100", "AP_match")] == pytest.approx([100] * 3)
-    kept = [entry for entry in entries if entry["image_id"] != 41]
-    kept.append(entries[0] | {"image_id": 999})
-    report = evaluate(cells, results=write(tmp_path / "r.json", kept), split=None)
-    assert report["metrics"]["AR100"] == pytest.approx(100 * (len(kept) - 1) / len(entries))
+    changed = [entry for entry in entries if entry["image_id"] != 41]
+    changed.append(entries[0] | {"image_id": 999})
+    report = evaluate(cells, results=write(tmp_path / "r.json", changed), split=None)
+    assert report["metrics"]["AR100"] == pytest.approx(100 * (len(changed) - 1) / len(entries))
     assert report["notes"] == [
         "1 results belong to images that are not in the data: ignored",
         "1 of 3 images have no result: all their objects count as missed",
@@ -93,14 +93,14 @@ def test_coco_results(cells, tmp_path):
 
 @pytest.mark.parametrize("named", ["photo_000041", "photo_000041.png", 41])
 def test_images_are_known_by_name_or_number(cells, tmp_path, named):
-    entries = [e | {"image_id": named} for e in truth_as_coco(cells) if e["image_id"] == 41]
+    entries = [e | {"image_id": named} for e in perfect_results(cells) if e["image_id"] == 41]
     source = open_results(write(tmp_path / "r.json", entries), open_dataset(cells))
     sizes = [len(source.result(index, (96, 128)).segments) for index in range(3)]
     assert sizes == [0, len(entries), 0]
 
 
 def test_panoptic_results(cells, tmp_path):
-    """The truth itself is a perfect result; the PNGs may lie in a folder of the JSON's name."""
+    """The ground truth is a perfect result; the PNGs may be in a folder of the JSON's name."""
     report = evaluate(cells, results=cells / "panoptic.json", split=None)
     assert report["task"] == "panoptic" and report["metrics"]["PQ"] == 100
     content = json.loads((cells / "panoptic.json").read_text())
@@ -110,8 +110,8 @@ def test_panoptic_results(cells, tmp_path):
         image.save(tmp_path / "mine" / entry["file_name"])
     del content["categories"], content["images"]
     write(tmp_path / "mine.json", content)
-    for place in (tmp_path / "mine.json", tmp_path):
-        assert evaluate(cells, results=place, split=None)["metrics"]["PQ"] == 100
+    for results in (tmp_path / "mine.json", tmp_path):
+        assert evaluate(cells, results=results, split=None)["metrics"]["PQ"] == 100
 
 
 @pytest.mark.parametrize("ending", ["", "_ids"])
@@ -132,10 +132,10 @@ def test_maps_of_object_numbers(discs, tmp_path):
     assert report["metrics"]["AP"] == pytest.approx(100)
 
 
-WRONG = {
+BAD_ENTRIES = {
     "no mask": ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "not a run-length encoding"),
     "other size": ({"segmentation": {"size": [2, 3], "counts": [6]}}, "2 x 3"),
-    "torn": ({"segmentation": {"size": [96, 128], "counts": "zzz"}}, "entry 0"),
+    "truncated counts": ({"segmentation": {"size": [96, 128], "counts": "zzz"}}, "entry 0"),
     "score": ({"score": float("nan")}, "holds NaN, which is not a JSON number"),
     "infinite score": ({"score": float("inf")}, "holds Infinity, which is not a JSON number"),
     "huge score": ({"score": 10**400}, "entry 0: score is a number of"),
@@ -149,21 +149,21 @@ WRONG = {
     "huge counts": ({"segmentation": {"size": [96, 128], "counts": [2**64, 12288]}}, "entry 0"),
     "a list of categories": ({"category_id": [3]}, "entry 0: category_id"),
     "no image": ({"image_id": None}, "entry 0: image_id"),
-    "nothing for a mask": ({"segmentation": None}, "not a run-length encoding"),
+    "null mask": ({"segmentation": None}, "not a run-length encoding"),
     "category": ({"category_id": 5}, "category 5"),
-    "nobody": ({"image_id": 1234}, "no result for any"),
+    "unknown image": ({"image_id": 1234}, "no result for any"),
 }
 
 
-@pytest.mark.parametrize(("change", "told"), WRONG.values(), ids=WRONG)
-def test_bad_entries_are_reported(cells, tmp_path, change, told):
-    entries = [truth_as_coco(cells)[0] | change]
-    with pytest.raises(DataError, match=told):
+@pytest.mark.parametrize(("change", "message"), BAD_ENTRIES.values(), ids=BAD_ENTRIES)
+def test_bad_entries_are_reported(cells, tmp_path, change, message):
+    entries = [perfect_results(cells)[0] | change]
+    with pytest.raises(DataError, match=message):
         evaluate(cells, results=write(tmp_path / "r.json", entries), split=None)
 
 
 def test_incomplete_entries_are_refused(cells, tmp_path):
-    entry = truth_as_coco(cells)[0]
+    entry = perfect_results(cells)[0]
     for key in entry:
         bad = [{k: v for k, v in entry.items() if k != key}]
         with pytest.raises(DataError, match=key):
@@ -182,7 +182,7 @@ def test_files_that_are_not_results_are_refused(cells, tmp_path):
     with pytest.raises(DataError, match="annotations"):
         evaluate(cells, results=write(path, {"annotations": [3]}), split=None)
     with pytest.raises(TaskError, match="instance results, not semantic"):
-        evaluate(cells, results=write(path, truth_as_coco(cells)), task="semantic", split=None)
+        evaluate(cells, results=write(path, perfect_results(cells)), task="semantic", split=None)
     with pytest.raises(SettingsError, match="nothing to score"):
         evaluate(cells)
     with pytest.raises(SettingsError, match="one of them"):
@@ -192,13 +192,13 @@ def test_files_that_are_not_results_are_refused(cells, tmp_path):
 def test_maps_of_wrong_shapes_are_refused(cells, discs, tmp_path):
     stem = open_dataset(cells).paths[0].stem
     target = tmp_path / f"{stem}.png"
-    for values, told in (
+    for values, message in (
         (np.zeros((4, 5), np.uint8), "4 x 5"),
         (np.full((96, 128), 9, np.uint8), "label id 9"),
         (np.zeros((96, 128, 3), np.uint8), "one integer per pixel"),
     ):
         Image.fromarray(values).save(target)
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             evaluate(cells, results=tmp_path, split=None)
     target.write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read"):
@@ -230,14 +230,14 @@ def test_segments_missing_from_the_json_are_named(cells, tmp_path):
         evaluate(cells, results=write(tmp_path / "r.json", content), split=None)
 
 
-def as_saved(folder, data, task, labels=None, **changes):
-    """Write the truth of every image as `unimask predict` writes results."""
+def write_saved_results(folder, data, task, labels=None, **changes):
+    """Write the ground truth of every image like results of `unimask predict`."""
     dataset = open_dataset(data)
     for sample in (dataset[index] for index in range(len(dataset))):
-        found = ground_truth_result(sample, labels or dataset.labels, task)
-        if task != "semantic":  # a segment of a prediction has a score
-            found = replace(found, segments=tuple(replace(s, score=0.9) for s in found.segments))
-        found.save(folder, changes.get("stem", sample.path.stem))
+        result = ground_truth_result(sample, labels or dataset.labels, task)
+        if task != "semantic":  # predicted segments have scores
+            result = replace(result, segments=tuple(replace(s, score=0.9) for s in result.segments))
+        result.save(folder, changes.get("stem", sample.path.stem))
     return folder
 
 
@@ -246,7 +246,7 @@ PERFECT = {"instance": ("AP", "AP_match"), "panoptic": ("PQ",), "semantic": ("mI
 
 @pytest.mark.parametrize("task", PERFECT)
 def test_outputs_of_predict_are_scored_unchanged(cells, tmp_path, task):
-    out = as_saved(tmp_path / "out", cells, task)
+    out = write_saved_results(tmp_path / "out", cells, task)
     report = evaluate(cells, results=out, task=task, split=None)
     assert [report["metrics"][name] for name in PERFECT[task]] == pytest.approx(
         [100] * len(PERFECT[task])
@@ -262,7 +262,7 @@ def test_saved_results_are_matched_by_the_names_of_classes_and_other_files_are_n
 ):
     ours = LabelSet(("sky", "cell"), (False, True))
     assert open_dataset(cells).labels.names == ("cell", "sky")
-    out = as_saved(tmp_path / "out", cells, "instance")
+    out = write_saved_results(tmp_path / "out", cells, "instance")
     (out / "notes.json").write_text('{"a": 1}')
     for path in out.glob("photo*.json"):
         content = json.loads(path.read_text())
@@ -277,19 +277,19 @@ def test_saved_results_are_matched_by_the_names_of_classes_and_other_files_are_n
 
 def test_saved_results_in_subfolders_belong_to_the_images_of_these(tmp_path):
     data = tmp_path / "data"
-    for place in ("left", "right"):
+    for subfolder in ("left", "right"):
         for kind in ("images", "masks"):
-            (data / kind / place).mkdir(parents=True)
+            (data / kind / subfolder).mkdir(parents=True)
         for index in range(2):
-            image, ids = draw_discs(index + (7 if place == "left" else 0), count=4)
-            Image.fromarray(image).save(data / "images" / place / f"{index}.png")
-            Image.fromarray(ids).save(data / "masks" / place / f"{index}.png")
+            image, ids = draw_discs(index + (7 if subfolder == "left" else 0), count=4)
+            Image.fromarray(image).save(data / "images" / subfolder / f"{index}.png")
+            Image.fromarray(ids).save(data / "masks" / subfolder / f"{index}.png")
     dataset = open_dataset(data)
     out = tmp_path / "out"
     for sample in (dataset[index] for index in range(len(dataset))):
-        found = ground_truth_result(sample, dataset.labels, "instance")
-        found = replace(found, path=None)  # as on another machine
-        found.save(out / sample.path.parent.name, sample.path.stem)
+        result = ground_truth_result(sample, dataset.labels, "instance")
+        result = replace(result, path=None)  # as on another machine
+        result.save(out / sample.path.parent.name, sample.path.stem)
     report = evaluate(data, results=out, split=None, task="instance")
     assert report["images"] == 4 and report["metrics"]["AP"] == pytest.approx(100)
 
@@ -299,7 +299,7 @@ def one_segment(label_id, size, count):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"task": "depth"}, "task"),
         ({"labels": []}, "at least one name"),
@@ -312,12 +312,12 @@ def one_segment(label_id, size, count):
     ],
     ids=str,
 )  # fmt: skip
-def test_damaged_saved_results_are_one_line(cells, tmp_path, change, told):
-    out = as_saved(tmp_path / "out", cells, "panoptic")
+def test_damaged_saved_results_are_one_line(cells, tmp_path, change, message):
+    out = write_saved_results(tmp_path / "out", cells, "panoptic")
     for path in out.glob("*.json"):
         if path.name != "unimask.json":
             path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(DataError, match=told) as failed:
+    with pytest.raises(DataError, match=message) as failed:
         evaluate(cells, results=out, split=None)
     assert "\n" not in str(failed.value)
 
@@ -326,13 +326,13 @@ KINDS = ("cat", "dog", "cow")
 
 
 def coco_of_kinds(folder, kinds):
-    """COCO data of ids 1, 2, 3, one object of each of `kinds` an image, and its perfect results."""
+    """Write a COCO dataset, one object of `kinds` per image, and return its perfect results."""
     folder.mkdir()
     content = {
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(KINDS)],
         "images": [], "annotations": [],
     }  # fmt: skip
-    found = []
+    results = []
     for index, kind in enumerate(kinds):
         image, _ = draw_discs(index, (40, 60), count=1)
         Image.fromarray(image).save(folder / f"{index}.png")
@@ -349,28 +349,28 @@ def coco_of_kinds(folder, kinds):
              "area": 400, "iscrowd": 0}
         )  # fmt: skip
         rle = RunLength.from_mask(mask).to_coco()
-        found.append({**shape, "segmentation": rle, "score": 0.9})
+        results.append({**shape, "segmentation": rle, "score": 0.9})
     (folder / "labels.json").write_text(json.dumps(content))
-    return found
+    return results
 
 
 @pytest.mark.parametrize("kinds", [KINDS, ("dog", "cow"), ("cat", "dog"), ("dog",)], ids=str)
 def test_both_class_numberings_are_recognised_and_reported(tmp_path, kinds):
-    """By the data's ids, or from 0: elsewhere the one or the other is scored 0 without a word."""
-    found = coco_of_kinds(tmp_path / "data", kinds)
-    from_zero = [entry | {"category_id": entry["category_id"] - 1} for entry in found]
-    for entries, told in ((found, None), (from_zero, "label ids from 0")):
+    """Category ids of the data, or label ids from 0: elsewhere one of them silently scores 0."""
+    results = coco_of_kinds(tmp_path / "data", kinds)
+    from_zero = [entry | {"category_id": entry["category_id"] - 1} for entry in results]
+    for entries, expected_note in ((results, None), (from_zero, "label ids from 0")):
         path = write(tmp_path / "r.json", entries)
         report = evaluate(tmp_path / "data", results=path, split=None)
         assert report["metrics"]["AP"] == pytest.approx(100)
-        assert told is None or any(told in note for note in report["notes"])
+        assert expected_note is None or any(expected_note in note for note in report["notes"])
 
 
 def test_undecidable_class_numbering_requires_an_option(tmp_path):
-    found = coco_of_kinds(tmp_path / "data", ("cat", "cow"))
-    for entry in found:  # by the one numbering the first is right, by the other the second
+    results = coco_of_kinds(tmp_path / "data", ("cat", "cow"))
+    for entry in results:  # one numbering matches the first entry, the other one the second
         entry["category_id"] = {1: 1, 3: 2}[entry["category_id"]]
-    path = write(tmp_path / "r.json", found)
+    path = write(tmp_path / "r.json", results)
     with pytest.raises(DataError, match=r"1 of 2 results .* --categories data") as failed:
         evaluate(tmp_path / "data", results=path, split=None)
     assert "\n" not in str(failed.value)
@@ -386,11 +386,11 @@ def test_undecidable_class_numbering_requires_an_option(tmp_path):
 def test_results_of_ours_are_scored_on_the_coco_data_that_they_came_from(tmp_path):
     coco_of_kinds(tmp_path / "data", ("dog", "cow"))
     dataset = open_dataset(tmp_path / "data")
-    found = []
+    results = []
     for sample in (dataset[index] for index in range(2)):
-        found += ground_truth_result(sample, dataset.labels, "instance").to_coco()
-    assert {entry["category_id"] for entry in found} == {2, 3}
-    path = write(tmp_path / "r.json", found)
+        results += ground_truth_result(sample, dataset.labels, "instance").to_coco()
+    assert {entry["category_id"] for entry in results} == {2, 3}
+    path = write(tmp_path / "r.json", results)
     assert evaluate(tmp_path / "data", results=path, split=None)["metrics"]["AP"] == pytest.approx(
         100
     )

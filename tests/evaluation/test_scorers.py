@@ -1,4 +1,4 @@
-"""From samples and predictions to scores."""
+"""Scores of samples and predictions."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def box(y0, y1, x0, x1) -> np.ndarray:
 OUTER, INNER, LONE = box(1, 9, 1, 9), box(3, 6, 3, 6), box(2, 10, 11, 15)
 
 
-def sample_of(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
-    """Give a sample whose layers hold numbered masks."""
+def make_sample(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
+    """Return a sample whose layers contain numbered masks."""
     id_maps = np.zeros((len(layers), *SIZE), np.int32)
     for layer, masks in zip(id_maps, layers, strict=True):
         for number, mask in masks.items():
@@ -41,8 +41,8 @@ def sample_of(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
     )
 
 
-def result_of(task, *found: tuple[np.ndarray, int, float | None]) -> Result:
-    """Give a prediction of masks with label ids and scores."""
+def make_result(task, *found: tuple[np.ndarray, int, float | None]) -> Result:
+    """Return a prediction of masks with label ids and scores."""
     segments = tuple(
         Segment.from_rle(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
         for number, (mask, label, score) in enumerate(found, start=1)
@@ -50,16 +50,16 @@ def result_of(task, *found: tuple[np.ndarray, int, float | None]) -> Result:
     return Result(task=task, size=SIZE, labels=LABELS, segments=segments)
 
 
-NESTED = sample_of({1: OUTER, 3: LONE}, {2: INNER}, label_ids=[0, 0, 1])
-"""A cat in front of a cat, and a dog."""
+NESTED = make_sample({1: OUTER, 3: LONE}, {2: INNER}, label_ids=[0, 0, 1])
+"""Sample of a cat in front of a cat, and a dog."""
 
 
 def test_nested_objects_are_both_found():
     scorer = build_scorer("instance", LABELS)
-    scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    scorer.add(make_result("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     scores = scorer.metrics()
     assert [scores["AP"], scores["AR100"]] == pytest.approx([100, 100])
-    # Microscopy's objects are disjoint: what the surer one covers is gone.
+    # Objects in microscopy are disjoint: pixels belong to the prediction with the higher score.
     assert scores["AP_match@0.50"] == pytest.approx(100 * 2 / 3)
     assert set(scorer.per_class()) == {"cat", "dog"}
     assert scorer.notes() == []
@@ -67,37 +67,37 @@ def test_nested_objects_are_both_found():
 
 def test_curves_use_all_scores_but_matching_only_confident_objects():
     scorer = build_scorer("instance", LABELS)
-    single = sample_of({1: OUTER}, label_ids=[0])
-    scorer.add(result_of("instance", (OUTER, 0, 0.9), (LONE, 0, 0.2), (INNER, 1, 0.1)), single)
+    single = make_sample({1: OUTER}, label_ids=[0])
+    scorer.add(make_result("instance", (OUTER, 0, 0.9), (LONE, 0, 0.2), (INNER, 1, 0.1)), single)
     assert scorer.metrics()["AP"] == pytest.approx(100)
     assert scorer.metrics()["AP_match@0.50"] == 100
     assert scorer.per_class()["dog"]["AP"] is None
 
 
 def test_crowds_are_never_false_positives():
-    crowd = sample_of({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
+    crowd = make_sample({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
     scorer = build_scorer("instance", LABELS)
-    scorer.add(result_of("instance", (INNER, 0, 0.9), (LONE, 0, 0.8)), crowd)
+    scorer.add(make_result("instance", (INNER, 0, 0.9), (LONE, 0, 0.8)), crowd)
     assert scorer.metrics()["AP"] == pytest.approx(100)
 
 
-@pytest.mark.parametrize("most", [1, 2, 100, 1000])
-def test_the_recall_is_named_after_the_detection_limit(most):
-    scorer = build_scorer("instance", LABELS, max_detections=most)
-    scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
-    expected = 75 if most == 1 else 100  # one cat of two, the dog
-    assert scorer.metrics()[f"AR{most}"] == pytest.approx(expected)
+@pytest.mark.parametrize("limit", [1, 2, 100, 1000])
+def test_the_recall_is_named_after_the_detection_limit(limit):
+    scorer = build_scorer("instance", LABELS, max_detections=limit)
+    scorer.add(make_result("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    expected = 75 if limit == 1 else 100  # one of two cats, and the dog
+    assert scorer.metrics()[f"AR{limit}"] == pytest.approx(expected)
     assert scorer.metrics()["AP"] is not None
 
 
 def test_overlapping_ground_truth_pixels_belong_to_the_smaller_object():
     panoptic = build_scorer("panoptic", LABELS)
-    found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
+    found = make_result("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
     assert panoptic.metrics()["PQ"] == 100
     assert "1 images have overlapping objects" in panoptic.notes()[0]
     semantic = build_scorer("semantic", LABELS)
-    semantic.add(result_of("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
+    semantic.add(make_result("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
     assert semantic.metrics()["mIoU"] == 100
     overlaps, baseline = semantic.notes()
     assert overlaps == panoptic.notes()[0]
@@ -105,31 +105,31 @@ def test_overlapping_ground_truth_pixels_belong_to_the_smaller_object():
 
 
 def test_disjoint_ground_truth_has_no_note_on_overlaps():
-    layers = sample_of({1: OUTER}, {2: LONE}, label_ids=[0, 1])
+    layers = make_sample({1: OUTER}, {2: LONE}, label_ids=[0, 1])
     for task in ("panoptic", "semantic"):
         scorer = build_scorer(task, LABELS)
-        scorer.add(result_of(task, (OUTER, 0, None), (LONE, 1, None)), layers)
+        scorer.add(make_result(task, (OUTER, 0, None), (LONE, 1, None)), layers)
         assert not any("overlap" in note for note in scorer.notes())
 
 
 def test_regions_of_one_stuff_are_one_segment():
     scorer = build_scorer("panoptic", LABELS)
     scorer.add(
-        result_of("panoptic", (OUTER | LONE, 2, None)),
-        sample_of({1: OUTER, 2: LONE}, label_ids=[2, 2]),
+        make_result("panoptic", (OUTER | LONE, 2, None)),
+        make_sample({1: OUTER, 2: LONE}, label_ids=[2, 2]),
     )
     assert scorer.metrics()["PQ_stuff"] == 100
 
 
 def test_outlines_on_request():
     instance = build_scorer("instance", LABELS, boundaries=True)
-    instance.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    instance.add(make_result("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     scores = instance.metrics()
     assert [scores["AP_boundary"], scores["AP_boundary50"]] == pytest.approx([100, 100])
     semantic = build_scorer("semantic", LABELS, boundaries=True)
     ground = ~(OUTER | LONE)
-    truth = sample_of({1: OUTER, 2: ground}, label_ids=[0, 2])
-    semantic.add(result_of("semantic", (OUTER, 0, None), (ground, 2, None)), truth)
+    truth = make_sample({1: OUTER, 2: ground}, label_ids=[0, 2])
+    semantic.add(make_result("semantic", (OUTER, 0, None), (ground, 2, None)), truth)
     assert semantic.metrics()["mBIoU"] == 100
     perfect = {"IoU": 100, "BIoU": 100, "Dice": 100, "HD95": 0}
     assert semantic.per_class()["cat"] == perfect

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes: files appear completely or not at all."""
 
 import os
 import subprocess
@@ -64,7 +64,9 @@ def test_files_of_killed_processes_are_removed_at_the_next_write(tmp_path):
 def test_files_of_running_processes_are_kept(tmp_path):
     parts = partial_name(".txt").split("-")
     elsewhere = "-".join([parts[0], "another_host", *parts[2:]])
-    earlier = "-".join([*parts[:3], str(int(parts[3]) - 1), *parts[4:]])  # the number came again
+    earlier = "-".join(
+        [*parts[:3], str(int(parts[3]) - 1), *parts[4:]]
+    )  # the process id was reused
     dead = "-".join([*parts[:2], "999999999", *parts[3:]])
     alive = [partial_name(".txt"), elsewhere, ".partial-notes.txt", ".partial-0123456789ab.txt"]
     for name in (*alive, earlier, dead):

@@ -1,4 +1,4 @@
-"""Reads of files with damaged headers: no more memory than the file has bytes."""
+"""Reading damaged headers allocates no more memory than the file has bytes."""
 
 import tracemalloc
 

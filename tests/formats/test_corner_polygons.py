@@ -1,4 +1,4 @@
-"""Polygons through the corners of pixels, held against the mask and against COCO's rasteriser."""
+"""Polygons through the corners of pixels, compared with the mask and COCO's rasteriser."""
 
 import numpy as np
 from hypothesis import example, given
@@ -15,7 +15,7 @@ CHESS = np.indices((5, 6)).sum(0) % 2 == 1
 
 
 def drawn(polygon, size):
-    """Draw as pycocotools does."""
+    """Rasterise polygons with pycocotools."""
     (encoded,) = coco.frPyObjects([polygon.ravel().astype(float).tolist()], *size)
     return RunLength.from_coco(encoded).to_mask()
 

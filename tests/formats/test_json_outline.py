@@ -89,7 +89,7 @@ def test_deeply_nested_json_is_an_error(tmp_path, text):
 
 
 def test_the_scan_stops_after_the_first_items_of_a_list(tmp_path):
-    """Up to 64 million characters were scanned, though further items tell nothing new."""
+    """Further items add no information, and up to 64 million characters would be scanned."""
     path = tmp_path / "a.json"
     content = {"images": [{"id": i} for i in range(200)], "annotations": [{"a": 1}] * 200, "z": 1}
     path.write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""Long lists of JSON, item by item."""
+"""Streaming long JSON lists item by item."""
 
 import json
 

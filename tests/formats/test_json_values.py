@@ -1,4 +1,4 @@
-"""Ids, flags and numbers are read alike, however another tool spells them."""
+"""Ids, flags and numbers are parsed in the spellings of other tools."""
 
 import json
 from typing import ClassVar

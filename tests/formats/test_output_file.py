@@ -1,4 +1,4 @@
-"""Single files of results: ours are replaced, those of others only on request."""
+"""Single result files: own files are replaced, foreign ones only on request."""
 
 import json
 

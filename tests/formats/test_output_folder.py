@@ -1,4 +1,4 @@
-"""Folders of results replace what unimask wrote, and nothing else."""
+"""Result folders: only files that unimask wrote are replaced."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Segment ids in colours."""
+"""Segment ids encoded as colours."""
 
 import numpy as np
 import pytest

@@ -107,7 +107,7 @@ def test_invalid_run_lengths_are_refused(coco):
 
 
 HUGE = 2**63 + 6
-"""Two of these and the rest add up to 64 bits and 12: to 12 where sums wrap."""
+"""Counts whose sum is 12 if 64-bit integers overflow."""
 
 
 @pytest.mark.parametrize(

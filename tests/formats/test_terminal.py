@@ -1,4 +1,4 @@
-"""Names out of files reach a terminal as text, whatever is in them."""
+"""Names from files are printed as text without terminal commands."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Read many mutated inputs with every reader, and report what none of them may do.
+"""Read many mutated inputs with every reader, and report failures.
 
     PYTHONPATH=tests python -m fuzzing [READER ...] [--inputs N] [--seed S] [--workers W]
     PYTHONPATH=tests python -m fuzzing READER --seed S --replay NUMBER
@@ -25,18 +25,18 @@ SHOWN = 8
 def main() -> int:
     options = parse_options()
     where = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="unimask-fuzz-", dir=where) as place:
+    with tempfile.TemporaryDirectory(prefix="unimask-fuzz-", dir=where) as root:
         if options.replay is not None:
-            return replay(options, Path(place))
+            return replay(options, Path(root))
         failed = 0
         print(f"seed {options.seed}, {options.inputs:,} inputs a reader", flush=True)
         print(HEAD, flush=True)
         for name in options.readers or READERS:
             start = time.monotonic()
             report = read_all(
-                name, Path(place) / name, options.inputs, options.seed, options.workers
+                name, Path(root) / name, options.inputs, options.seed, options.workers
             )
-            shutil.rmtree(Path(place) / name, ignore_errors=True)
+            shutil.rmtree(Path(root) / name, ignore_errors=True)
             print(line_of(name, report, time.monotonic() - start), flush=True)
             print_faults(name, report, options.seed)
             failed += report.failed
@@ -68,7 +68,7 @@ def line_of(name: str, report: Report, seconds: float) -> str:
 
 
 def print_faults(name: str, report: Report, seed: int) -> None:
-    """Print each kind of failure once, with the command that shows it again."""
+    """Print each kind of failure once, with the command that reproduces it."""
     for fault, numbers in list(report.faults.items())[:SHOWN]:
         print(f"  {len(numbers)} x {fault}")
         print(f"    python -m fuzzing {name} --seed {seed} --replay {numbers[0]}", flush=True)
@@ -76,17 +76,17 @@ def print_faults(name: str, report: Report, seed: int) -> None:
         print(f"  and {len(report.faults) - SHOWN} other kinds")
 
 
-def replay(options: argparse.Namespace, place: Path) -> int:
-    """Read one input, print what became of it, and keep its folder."""
+def replay(options: argparse.Namespace, root: Path) -> int:
+    """Read one input, print the outcome, and copy its folder."""
     (name,) = options.readers
-    inputs = Inputs(name, place, options.seed)
+    inputs = Inputs(name, root, options.seed)
     inputs.warm_up()
     folder = inputs.write(options.replay)
-    kept = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-{options.replay}-")) / "input"
-    shutil.copytree(folder, kept, symlinks=True)
+    copy = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-{options.replay}-")) / "input"
+    shutil.copytree(folder, copy, symlinks=True)
     outcome = inputs.read(folder)
     print(outcome.details or f"{outcome.kind} after {outcome.seconds:.2f} s {outcome.fault}")
-    print(f"the input is kept in {kept}")
+    print(f"the input is kept in {copy}")
     return int(outcome.kind == "failed")
 
 

@@ -1,7 +1,7 @@
-"""Changes of one small file, in the manner of its kind: so that the change gets past checksums.
+"""Format-aware mutations of one small file, with valid checksums.
 
-A flipped byte of a PNG or a zip is found by its checksum, and nothing behind it is tested. Here
-PNGs, zips, safetensors and numpy files are taken apart, changed inside, and put together again.
+A flipped byte of a PNG or a zip only tests its checksum. Here
+PNGs, zips, safetensors and numpy files are parsed, mutated, and written again.
 """
 
 import io
@@ -42,19 +42,19 @@ def mutated_text(data: bytes, random: Random) -> bytes:
     text = data.decode("utf-8", "replace")
     for _ in range(random.choice((1, 1, 2, 3))):
         lines, tokens = text.split("\n"), list(TOKEN.finditer(text))
-        kind, place = random.randrange(8), random.randrange(len(lines))
+        kind, index = random.randrange(8), random.randrange(len(lines))
         if kind < 4 and tokens:
             start, end = random.choice(tokens).span()
             text = text[:start] + random.choice(WORDS) + text[end:]
             continue
         if kind == 4:
-            lines[place] *= 2
+            lines[index] *= 2
         elif kind == 5:
-            del lines[place]
+            del lines[index]
         elif kind == 6:
-            lines.insert(place, random.choice([*WORDS, YAML_BOMB, ",a" * 2000, "0 " * 3000]))
+            lines.insert(index, random.choice([*WORDS, YAML_BOMB, ",a" * 2000, "0 " * 3000]))
         else:
-            lines.insert(place, random.choice(lines))
+            lines.insert(index, random.choice(lines))
         text = "\n".join(lines)
     encodings = ("utf-8",) * 7 + ("utf-8-sig", "utf-16", "latin-1")
     encoded = text.encode(random.choice(encodings), "replace")
@@ -63,19 +63,21 @@ def mutated_text(data: bytes, random: Random) -> bytes:
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     """Return the kind and the content of each chunk."""
-    found, place = [], 8
-    while place + 8 <= len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        found.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + length]))
-        place += length + 12
-    return found
+    chunks, position = [], 8
+    while position + 8 <= len(data):
+        (length,) = struct.unpack(">I", data[position : position + 4])
+        chunks.append(
+            (data[position + 4 : position + 8], data[position + 8 : position + 8 + length])
+        )
+        position += length + 12
+    return chunks
 
 
 def mutated_png(data: bytes, random: Random) -> bytes:
     """Return a PNG with changed chunks whose checksums are right."""
     chunks = png_chunks(data)
-    place = random.randrange(len(chunks))
-    kind, content = chunks[place]
+    index = random.randrange(len(chunks))
+    kind, content = chunks[index]
     choice = random.randrange(7)
     if choice == 0:  # another size, depth or colour type
         values = list(struct.unpack(">IIBBBBB", chunks[0][1]))
@@ -85,19 +87,19 @@ def mutated_png(data: bytes, random: Random) -> bytes:
         )
         chunks[0] = (b"IHDR", struct.pack(">IIBBBBB", *values))
     elif choice == 1:
-        del chunks[place]
+        del chunks[index]
     elif choice == 2:
         chunks.insert(random.randrange(1, len(chunks) + 1), (kind, content))
     elif choice == 3:
         chunks.insert(random.randrange(1, len(chunks)), random.choice(EXTRA_CHUNKS))
-    elif choice == 4 and kind == b"IDAT":  # other pixels, rightly packed
+    elif choice == 4 and kind == b"IDAT":  # other pixels, validly compressed
         try:
             content = zlib.compress(flipped(zlib.decompress(content), random))
         except zlib.error:
             content = zlib.compress(b"")
-        chunks[place] = (kind, content)
+        chunks[index] = (kind, content)
     else:
-        chunks[place] = (kind, flipped(content, random))
+        chunks[index] = (kind, flipped(content, random))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
@@ -143,8 +145,8 @@ def mutated_safetensors(data: bytes, random: Random) -> bytes:
     """Return tensors with a changed header of the right length, or now and then of another."""
     (length,) = struct.unpack("<Q", data[:8])
     header = mutated_json(json.loads(data[8 : 8 + length]), random)
-    told = random.choice((len(header),) * 7 + (random.choice(NUMBERS), 2**63, len(data)))
-    return struct.pack("<Q", told) + header + data[8 + length :]
+    declared = random.choice((len(header),) * 7 + (random.choice(NUMBERS), 2**63, len(data)))
+    return struct.pack("<Q", declared) + header + data[8 + length :]
 
 
 SHAPES = (
@@ -170,7 +172,7 @@ def mutated_numpy(data: bytes, random: Random) -> bytes:
 
 
 def mutated_content(suffix: str, data: bytes, random: Random) -> bytes:
-    """Return the changed content of a file; every seventh change knows nothing of its kind."""
+    """Mutate the content of a file by its format, or its bytes in every seventh case."""
     if not data or random.random() < 0.15:
         return random.choice((flipped, mutated_bytes))(data, random)
     if suffix in (".json", ".jsonl"):

@@ -1,4 +1,4 @@
-"""The inputs of a reader, each named by a number, and what becomes of one."""
+"""Numbered inputs of a reader, and the outcome of reading one."""
 
 import gc
 import resource
@@ -20,19 +20,19 @@ from mutations import mutate_folder
 from unimask.errors import UnimaskError
 
 SECONDS = 20
-"""Time that an input may take."""
+"""Time limit of an input."""
 
 BYTES = 2 * 2**30
-"""Memory that an input may take."""
+"""Memory limit of an input."""
 
 
 class TooSlow(BaseException):
-    """An input took longer than it may: no `except Exception` on the way catches it."""
+    """An input exceeded the time limit; no `except Exception` catches this."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an input.
+    """Outcome of reading an input.
 
     Attributes:
         kind: "accepted", "refused", or "failed".
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Inputs:
-    """Writes the inputs of a reader into one folder, one after the other.
+    """Writer of the inputs of a reader into one folder, one after the other.
 
     Args:
         name: The reader's.
@@ -80,7 +80,7 @@ class Inputs:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self.reader.read(self.current)
-        self.written = -1  # readers may write into it
+        self.written = -1  # readers may write into the folder
 
     def write(self, number: int) -> Path:
         """Write the input of a number, and return its folder."""
@@ -102,7 +102,7 @@ class Inputs:
         return self.current
 
     def restore(self, which: int) -> None:
-        """Make the folder a copy of one seed again."""
+        """Restore the folder to a copy of one seed."""
         if self.written != which or self.reader.writes:
             shutil.rmtree(self.current, ignore_errors=True)
             shutil.copytree(self.seeds[which], self.current)
@@ -111,7 +111,7 @@ class Inputs:
         self.written = which
 
     def read(self, folder: Path) -> Outcome:
-        """Read a folder as a user's call does, within the limits."""
+        """Read a folder like a user, within the limits."""
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
         kind, fault, details = "accepted", "", ""
@@ -154,7 +154,7 @@ def time_limit() -> Iterator[None]:
 
 
 def place_of(error: BaseException) -> str:
-    """Return an exception's kind, and the last line of unimask that it went through."""
+    """Return an exception's type, and the last line of unimask in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/unimask/" in frame.filename] or frames
     path = "/".join(Path(ours[-1].filename).parts[-2:])

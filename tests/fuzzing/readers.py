@@ -1,6 +1,6 @@
-"""What reads strangers' files, each with small valid folders to begin with.
+"""Readers of foreign files, each with small valid folders as seeds.
 
-A reader is the function that a user's call reaches: it opens a folder and reads all that is in it.
+A reader calls what users call: it opens a folder and reads all of its content.
 It may return, or raise a `UnimaskError` of one line; anything else is a fault.
 """
 
@@ -69,7 +69,7 @@ class Reader:
 
 
 def read_labelled_folder(folder: Path) -> None:
-    """Read every sample of a dataset, or look it over as `unimask check` does.
+    """Read every sample of a dataset, or check it like `unimask check`.
 
     Raises:
         DataError: It is refused.
@@ -131,7 +131,7 @@ def write_masks_of_run_lengths(folder: Path) -> Path:
 
 
 def write_arrays(folder: Path) -> Path:
-    """Write label maps as numpy's arrays, and a table of classes."""
+    """Write label maps as numpy arrays, and a class table."""
     for number in range(6):
         for kind, pixels in (("images", draw_photo(number)), ("masks", draw_blocks(number, 3))):
             (folder / kind).mkdir(exist_ok=True)
@@ -211,7 +211,7 @@ def rewrite_output_folder(folder: Path) -> None:
 
 
 def write_results(place: Path) -> None:
-    """Write each kind of foreign results beside the data that they answer."""
+    """Write each kind of foreign results beside their dataset."""
     for kind in ("coco", "panoptic", "maps"):
         write_panoptic(place / kind / "data")
         (place / kind / "results").mkdir()
@@ -250,14 +250,14 @@ def write_models(place: Path) -> None:
 
 
 def read_model(folder: Path) -> None:
-    """Load a model folder; predict with every eighth that was loaded."""
+    """Load a model folder, and predict with about every eighth."""
     predictor = unimask.load(folder, device="cpu")
     if (folder / "config.json").stat().st_size % 8 == 0:
         predictor.predict(np.zeros((8, 8, predictor.channels), np.uint8))
 
 
 def write_weights(place: Path) -> None:
-    """Write weights in every container that is read."""
+    """Write weights in every supported container."""
     state = to_theirs(tiny_checkpoint(TINY_RESNET).state, NAMES)
     arrays = {name: value.numpy() for name, value in state.items()}
     contents = {"state_dict": state, "meta": {"CLASSES": ("a", "b")}, "iteration": 3}
@@ -278,7 +278,7 @@ def read_file_of_weights(folder: Path) -> None:
 
 
 def write_images(place: Path) -> None:
-    """Write an image of each kind that is read."""
+    """Write an image of each supported format."""
     random = np.random.default_rng(0)
     rgb = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
     deep = random.integers(0, 4096, (8, 8), dtype=np.uint16)
@@ -334,7 +334,7 @@ def read_tokenizer(folder: Path) -> None:
 
 
 def write_run(place: Path) -> None:
-    """Write the folder of a run that ended, beside its data."""
+    """Write the folder of a finished run, beside its data."""
     data, start = write_discs(place / "a" / "data", {"train": 2, "val": 1}), place / "a" / "start"
     write_huggingface(start, tiny_checkpoint(TINY_RESNET))
     settings = TrainingSettings(
@@ -347,7 +347,7 @@ def write_run(place: Path) -> None:
 
 
 def read_run(folder: Path) -> None:
-    """Resume a run, without a step."""
+    """Resume a run without further steps."""
     with mock.patch.object(loop.Loop, "run_steps", lambda *_: None):
         unimask.train(resume=True, out=folder / "run", device="cpu", quiet=True)
 

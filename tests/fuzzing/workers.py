@@ -1,4 +1,4 @@
-"""Processes that read inputs: one that dies or hangs is a failure of its input, and replaced."""
+"""Processes that read inputs; one that dies or hangs counts as a failure and is replaced."""
 
 import ctypes
 import multiprocessing
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 60.0
-"""Seconds after which a process that answers no signal is killed."""
+"""Seconds after which an unresponsive process is killed."""
 
 ROOM = 3 * 2**30
-"""Bytes that a process may ask the system for, beyond what it has when it begins."""
+"""Bytes that a process may allocate in addition to those at its start."""
 
 
 @dataclass
 class Report:
-    """What became of the inputs of a reader.
+    """Outcomes of the inputs of a reader.
 
     Attributes:
         accepted: How many were read.
@@ -75,7 +75,7 @@ class Worker:
         self.since = time.monotonic()
 
     def finished(self) -> bool:
-        """Take what the process reports; return whether it is done with all of its inputs."""
+        """Handle reports of the process; return whether it has read all of its inputs."""
         alive = self.process.is_alive()
         while self.left and (rows := self.receive()):
             for row in rows:
@@ -94,14 +94,14 @@ class Worker:
         return not self.left
 
     def receive(self) -> list[tuple[Any, ...]]:
-        """Return what the process has reported; nothing if it ended, as its pipe does then."""
+        """Return the report of the process, or None if it has ended."""
         try:
             return self.pipe.recv() if self.pipe.poll() else []
         except (EOFError, OSError):
             return []
 
     def replace(self, fault: str) -> None:
-        """Count the input on which the process ended as a failure, and go on with the next."""
+        """Count the input on which the process ended as a failure, and continue with the next."""
         number = self.current.value
         if number < 0:
             sys.exit(f"{self.arguments[0]}: a worker ended before its first input")

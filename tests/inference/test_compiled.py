@@ -1,4 +1,4 @@
-"""What a compiled predictor promises."""
+"""Compiled predictors."""
 
 import json
 import os
@@ -22,7 +22,7 @@ CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 class Compiler:
-    """In place of PyTorch's: it notes what it is given, and changes nothing."""
+    """Stub of PyTorch's compiler that records calls and changes nothing."""
 
     def __init__(self):
         self.calls = []
@@ -39,9 +39,9 @@ class Compiler:
 
 @pytest.fixture
 def compiler(monkeypatch):
-    made = Compiler()
-    monkeypatch.setattr(torch, "compile", made)
-    return made
+    compiler_stub = Compiler()
+    monkeypatch.setattr(torch, "compile", compiler_stub)
+    return compiler_stub
 
 
 def network(config=TINY_MASKFORMER):
@@ -55,7 +55,7 @@ def image(width, count=1):
 
 def test_a_size_is_compiled_at_its_second_occurrence(compiler):
     run = CompiledSegmenter(network())
-    compiler.calls.clear()  # of what tried it
+    compiler.calls.clear()  # remove the calls that check for a compiler
     assert compiler.options == {"dynamic": False, "mode": None}
     with torch.inference_mode():
         for width in (32, 64, 32, 96, 32):
@@ -151,11 +151,11 @@ from PIL import Image
 device = sys.argv[2]
 image = Image.effect_noise((96, 64), 80).convert("RGB")
 model = unimask.load(sys.argv[1], device=device, compile=True)
-seen = []
+outputs = []
 run = model.logits
-model.logits = lambda *inputs: seen.append(run(*inputs)) or seen[-1]
+model.logits = lambda *inputs: outputs.append(run(*inputs)) or outputs[-1]
 results = [model.predict(image) for _ in range(4)]
-first, *others = seen
+first, *others = outputs
 errors = [
     float((a - b).abs().max() / a.abs().max())
     for other in others for a, b in zip(first[:2], other[:2], strict=True)
@@ -186,7 +186,7 @@ def test_a_missing_compiler_is_reported_before_prediction(tiny_model, tmp_path):
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, CUDA])])
 @pytest.mark.parametrize("name", ["mask2former", "oneformer", "maskformer"])
 def test_compiled_logits_equal_eager_logits(name, device, tmp_path):
-    """By the compiler itself: on CUDA the third and fourth runs are a CUDA graph's."""
+    """With the real compiler: on CUDA the third and fourth runs replay a CUDA graph."""
     configs = {"oneformer": TINY_ONEFORMER, "maskformer": TINY_MASKFORMER}
     config = [configs[name]] if name in configs else []
     write_huggingface(tmp_path, tiny_checkpoint(*config))

@@ -1,4 +1,4 @@
-"""bfloat16 decides as float32 does, but for pixels that are close to undecided."""
+"""bfloat16 and float32 predict the same, except for pixels close to a tie."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.datasets.rendered_nuclei import render_nuclei
 
-# Networks whose queries come from the image may number them differently: `nuclei` is one.
+# Networks with image queries may number them differently, such as `nuclei`.
 NETWORKS = {
     "resnet": TINY_RESNET,
     "swin": TINY_SWIN,
@@ -19,7 +19,7 @@ NETWORKS = {
 
 
 def agreement(source, image: np.ndarray) -> float:
-    """Give the share of pixels that get the same class in both types, in percent."""
+    """Return the share of pixels with the same class in both types, in percent."""
     maps = [
         unimask.load(source, device="cpu", dtype=dtype).predict(image, "semantic").segmentation
         for dtype in ("float32", "bfloat16")
@@ -56,7 +56,7 @@ def test_half_precision_masks_agree_for_small_random_models(config, seed, tmp_pa
     )
     masks, rounded = exact.mask_logits, half.mask_logits.float()
     inside = masks > 0
-    assert 0.2 < inside.float().mean() < 0.9  # there is something to be wrong about
+    assert 0.2 < inside.float().mean() < 0.9  # the test is not trivial
     assert (inside == (rounded > 0)).float().mean() >= 0.97
     assert (masks - rounded).std() <= 0.15 * masks.std()
     probs = exact.class_logits.softmax(-1) - half.class_logits.float().softmax(-1)

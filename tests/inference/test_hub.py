@@ -1,4 +1,4 @@
-"""The Hub, played by a server of our own: what is asked of it, kept, and said when it refuses."""
+"""The Hub, simulated by a local server: requests, cache and errors."""
 
 import hashlib
 import http.server
@@ -20,7 +20,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """One model with one commit, in the Hub's manner."""
+    """Request handler for one model with one commit."""
 
     def do_HEAD(self):
         self.answer(body=False)
@@ -29,12 +29,12 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, *, body):
-        self.server.asked.append((self.command, self.path, self.headers.get("authorization")))
+        self.server.requests.append((self.command, self.path, self.headers.get("authorization")))
         parts = self.path.split("?")[0].strip("/").split("/")
         if parts[:4] == ["api", "models", "owner", "model"]:
             revision = parts[5] if len(parts) > 5 else "main"
             if revision not in ("main", "v1", COMMIT):
-                return self.refuse("RevisionNotFound")
+                return self.send_error_code("RevisionNotFound")
             files = sorted(self.server.folder.iterdir())
             if parts[4:5] == ["tree"]:
                 tree = [{"type": "file", "path": f.name, "size": f.stat().st_size} for f in files]
@@ -44,7 +44,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if parts[:3] == ["owner", "model", "resolve"]:
             content = (self.server.folder / parts[4]).read_bytes()
             return self.send(content, body=body)
-        return self.refuse("RepoNotFound")
+        return self.send_error_code("RepoNotFound")
 
     def send(self, content, *, body=True):
         content = content if isinstance(content, bytes) else content.encode()
@@ -56,7 +56,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         if body:
             self.wfile.write(content)
 
-    def refuse(self, code):
+    def send_error_code(self, code):
         self.send_response(404)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
@@ -69,7 +69,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.folder, server.asked = tmp_path / "model", []
+    server.folder, server.requests = tmp_path / "model", []
     write_huggingface(server.folder, tiny_checkpoint())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -77,11 +77,11 @@ def hub(tmp_path):
     server.server_close()
 
 
-def load(hub, tmp_path, *wanted, **environment):
-    """Load one model after the other, and return a line for each.
+def load(hub, tmp_path, *models, **environment):
+    """Load models one after the other, and return a line for each.
 
-    Each is a name, or a name with arguments. In a process of its own, as huggingface_hub reads its
-    settings when it is imported.
+    Each is a name, or a name with arguments. It runs in a separate process, as huggingface_hub
+    reads its settings when it is imported.
     """
     settings = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
@@ -96,64 +96,64 @@ def load(hub, tmp_path, *wanted, **environment):
         "    try: print(unimask.load(name, device='cpu', **options).labels)\n"
         "    except unimask.errors.UnimaskError as error: print(error)"
     )
-    calls = [(one, {}) if isinstance(one, str) else one for one in wanted]
-    done = subprocess.run(
+    calls = [(one, {}) if isinstance(one, str) else one for one in models]
+    finished = subprocess.run(
         [sys.executable, "-c", code, json.dumps(calls)],
         env=os.environ | settings | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    return finished.stdout.splitlines()
 
 
 LABELS = "('nucleus', 'background')"
 
 
 def tokens(hub):
-    return {token for _, path, token in hub.asked if "resolve" in path}
+    return {token for _, path, token in hub.requests if "resolve" in path}
 
 
 def test_a_model_is_fetched_once_with_its_token_and_works_offline(hub, tmp_path):
     assert load(hub, tmp_path, "owner/model", HF_TOKEN="hf_secret") == [LABELS]
-    fetched = {path for method, path, _ in hub.asked if method == "GET" and "resolve" in path}
+    fetched = {path for method, path, _ in hub.requests if method == "GET" and "resolve" in path}
     assert {path.rsplit("/", 1)[1] for path in fetched} == {
         "config.json", "model.safetensors", "preprocessor_config.json",
     }  # fmt: skip
     assert tokens(hub) == {"Bearer hf_secret"}
-    hub.asked.clear()
+    hub.requests.clear()
     assert load(hub, tmp_path, "owner/model", HF_HUB_OFFLINE="1") == [LABELS]
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 def test_arguments_override_the_environment(hub, tmp_path):
     cache = tmp_path / "mine"
-    told = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
-    assert load(hub, tmp_path, ("owner/model", told), HF_TOKEN="hf_other") == [LABELS]
+    options = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
+    assert load(hub, tmp_path, ("owner/model", options), HF_TOKEN="hf_other") == [LABELS]
     assert tokens(hub) == {"Bearer hf_mine"}
-    assert any("/revision/v1" in path for _, path, _ in hub.asked)
+    assert any("/revision/v1" in path for _, path, _ in hub.requests)
     assert (cache / "models--owner--model" / "refs" / "v1").read_text() == COMMIT
     assert not (tmp_path / "home" / "hub" / "models--owner--model").exists()
-    hub.asked.clear()
-    there, missing = load(
-        hub, tmp_path, ("owner/model", told), ("owner/model", {"revision": "v1"}),
+    hub.requests.clear()
+    labels, missing = load(
+        hub, tmp_path, ("owner/model", options), ("owner/model", {"revision": "v1"}),
         HF_HUB_OFFLINE="1",
     )  # fmt: skip
-    assert hub.asked == []
-    assert there == LABELS and "it is not in the cache" in missing
+    assert hub.requests == []
+    assert labels == LABELS and "it is not in the cache" in missing
 
 
 def test_revisions_are_requested_by_name(hub, tmp_path):
     missing = ("owner/model", {"revision": "v9"})
-    there, *gone = load(hub, tmp_path, "owner/model@v1", "owner/model@v9", missing)
-    assert there == LABELS and any("/revision/v1" in path for _, path, _ in hub.asked)
-    assert len(gone) == 2 and all("no revision 'v9'" in line for line in gone)
+    labels, *errors = load(hub, tmp_path, "owner/model@v1", "owner/model@v9", missing)
+    assert labels == LABELS and any("/revision/v1" in path for _, path, _ in hub.requests)
+    assert len(errors) == 2 and all("no revision 'v9'" in line for line in errors)
 
 
 def test_failed_downloads_are_one_line_errors(hub, tmp_path):
     (tmp_path / "file").touch()
     unwritable = ("owner/model", {"cache_dir": str(tmp_path / "file" / "x")})
-    (gone, unwritten) = load(hub, tmp_path, "owner/other", unwritable)
-    assert "the Hub has no such model" in gone
-    assert "owner/model is no folder here; it cannot be fetched" in unwritten
+    (missing, unwritable_error) = load(hub, tmp_path, "owner/other", unwritable)
+    assert "the Hub has no such model" in missing
+    assert "owner/model is no folder here; it cannot be fetched" in unwritable_error
 
 
 def test_two_revisions_are_refused():

@@ -1,4 +1,4 @@
-"""What `load` takes, what it refuses, and what it says."""
+"""Loading models: sources, refusals and warnings."""
 
 import importlib
 import json
@@ -42,7 +42,7 @@ def test_a_network_can_be_built_untrained():
 
 
 def test_loading_does_not_start_the_compiler(tmp_path):
-    """It takes a second, and a folder of images is predicted without it."""
+    """Importing it takes a second, and prediction does not need it."""
     write_huggingface(tmp_path, tiny_checkpoint())
     code = (
         "import sys, unimask, numpy as np; "
@@ -64,19 +64,19 @@ def test_weights_are_in_memory_once(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])
-def test_damaged_folders_are_named(tmp_path, spoil):
+@pytest.mark.parametrize("damage", ["config", "weights", "json", "garbage", "shape"])
+def test_damaged_folders_are_named(tmp_path, damage):
     write_huggingface(tmp_path, tiny_checkpoint())
     config = tmp_path / "config.json"
-    if spoil == "config":
+    if damage == "config":
         config.unlink()
-    if spoil == "weights":
+    if damage == "weights":
         os.remove(tmp_path / "model.safetensors")
-    if spoil == "json":
+    if damage == "json":
         config.write_text("{")
-    if spoil == "garbage":
+    if damage == "garbage":
         (tmp_path / "model.safetensors").write_bytes(b"garbage" * 10)
-    if spoil == "shape":
+    if damage == "shape":
         config.write_text(config.read_text().replace('"num_queries": 12', '"num_queries": 13'))
     with pytest.raises(CheckpointError, match=tmp_path.name):
         unimask.load(tmp_path)
@@ -98,7 +98,7 @@ def test_save_and_load_round_trip(tmp_path, checkpoint):
     torch.testing.assert_close(output.class_logits, expected.class_logits)
 
 
-def test_training_returns_the_best_weights(tmp_path):
+def test_runs_load_their_best_weights(tmp_path):
     write_huggingface(tmp_path / "weights" / "last", tiny_checkpoint(seed=1))
     assert unimask.load(tmp_path).tasks
     write_huggingface(tmp_path / "weights" / "best", tiny_checkpoint(seed=2))
@@ -125,7 +125,7 @@ def test_defaults_for_a_missing_description_are_reported(tmp_path):
 
 
 def rename_classes(folder: Path, names: Sequence[str]) -> None:
-    """Make a folder as the Hub has them: other names, and none of our own keys."""
+    """Turn a folder into one like those on the Hub: other names, and no unimask key."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
     del content["unimask"]
@@ -160,8 +160,8 @@ def test_folders_of_published_labels_follow_the_published_rules(
     assert found_size == size and found.postprocessing.resize == resize
 
 
-def write_squashing(folder: Path, **changes) -> Path:
-    """Write a model as the Hub's Mask2Formers are: one size for all, and no key of ours."""
+def write_squashed_model(folder: Path, **changes) -> Path:
+    """Write a model like the Hub's Mask2Formers: one image size, and no unimask key."""
     backbone = SwinConfig(embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
     write_huggingface(folder, tiny_checkpoint(replace(TINY_SWIN, backbone=backbone)))
     rename_classes(folder, ("nucleus", "background"))
@@ -172,14 +172,14 @@ def write_squashing(folder: Path, **changes) -> Path:
 
 
 def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
-    folder = write_squashing(tmp_path / "hub")
-    usual = unimask.load(folder, device="cpu").description.preprocessing
-    assert usual.squash is None and (usual.shortest_edge, usual.longest_edge) == (800, 1333)
+    folder = write_squashed_model(tmp_path / "hub")
+    default = unimask.load(folder, device="cpu").description.preprocessing
+    assert default.squash is None and (default.shortest_edge, default.longest_edge) == (800, 1333)
     predictor = unimask.load(folder, device="cpu", preprocessing="hub")
-    assert predictor.description.preprocessing == replace(usual, squash=(96, 64))
+    assert predictor.description.preprocessing == replace(default, squash=(96, 64))
     image = draw_discs(0, (60, 130))[0]
-    ready = predictor.prepare(image, None, 10**6).ready
-    assert ready.padded_size == ready.input_size == (96, 64) and ready.original_size == (60, 130)
+    inputs = predictor.prepare(image, None, 10**6).ready
+    assert inputs.padded_size == inputs.input_size == (96, 64) and inputs.original_size == (60, 130)
     assert predictor.predict(image, "semantic").segmentation.shape == (60, 130)
     predictor.save(tmp_path / "again")
     assert unimask.load(tmp_path / "again").description.preprocessing.squash == (96, 64)
@@ -189,9 +189,9 @@ def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
 
 def test_edge_lengths_of_a_folder_apply_in_both_preprocessing_modes(tmp_path):
     edges = {"shortest_edge": 96, "longest_edge": 160}
-    folder = write_squashing(tmp_path, size=edges)
-    for way in ("authors", "hub"):
-        found = unimask.load(folder, device="cpu", preprocessing=way).description.preprocessing
+    folder = write_squashed_model(tmp_path, size=edges)
+    for mode in ("authors", "hub"):
+        found = unimask.load(folder, device="cpu", preprocessing=mode).description.preprocessing
         assert (found.squash, found.shortest_edge, found.longest_edge) == (None, 96, 160)
 
 
@@ -207,7 +207,7 @@ def test_edge_lengths_of_a_folder_apply_in_both_preprocessing_modes(tmp_path):
     ],
 )
 def test_preprocessing_that_cannot_be_followed_is_refused(tmp_path, changes, reason):
-    write_squashing(tmp_path, **(changes or {}))
+    write_squashed_model(tmp_path, **(changes or {}))
     if changes is None:
         (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(CheckpointError, match=f"{tmp_path.name}: .*{reason}"):
@@ -235,7 +235,7 @@ def test_unrecognised_folders_list_the_tried_formats(tmp_path):
 
 
 RESPONSE = SimpleNamespace(headers={}, request=None)
-ANSWERS = {
+HUB_ERRORS = {
     "offline": (errors.LocalEntryNotFoundError("offline"), "the Hub cannot be reached"),
     "unknown": (errors.RepositoryNotFoundError("no\nsuch", response=RESPONSE), "no such model"),
     "gated": (errors.GatedRepoError("no\nconsent", response=RESPONSE), "consent"),
@@ -245,12 +245,12 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize("case", ANSWERS)
+@pytest.mark.parametrize("case", HUB_ERRORS)
 def test_hub_errors_are_one_line(monkeypatch, case):
-    answer, reason = ANSWERS[case]
+    error, reason = HUB_ERRORS[case]
 
     def refuse(*_, **__):
-        raise answer
+        raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(CheckpointError, match=reason) as failed:
@@ -269,16 +269,16 @@ def test_an_unreachable_hub_is_a_one_line_error(monkeypatch, tmp_path):
 
 def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint())
-    asked = []
+    requests = []
 
     def fetch(name, *, allow_patterns, **_):
-        asked.append((name, sorted(allow_patterns)))
+        requests.append((name, sorted(allow_patterns)))
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert unimask.load("somebody/something").name == "somebody/something"
     files = sorted([*CONFIG_FILES, *SAFETENSORS_FILES])
-    assert asked == [("somebody/something", files)]
+    assert requests == [("somebody/something", files)]
 
 
 def test_older_hub_models_have_another_weight_file(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""Names of untrained networks: asked for trained ones, they tell where weights are."""
+"""Loading names of architectures fails with a message that names published weights."""
 
 import pytest
 
@@ -13,20 +13,20 @@ MODELS = {model.name: model for model in published_models()}
 
 @pytest.mark.parametrize("name", [*PRESETS, *MODEL_CONFIGS])
 def test_loading_is_refused_and_published_weights_are_named(name):
-    with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
+    with pytest.raises(CheckpointError, match="an architecture without weights") as caught:
         unimask.load(name)
-    told = str(refused.value)
+    message = str(caught.value)
     names = (
         {name}
         if name in MODEL_CONFIGS
         else {known for known, found in MODEL_CONFIGS.items() if found.preset == name}
     )
     models = [MODELS[known] for known in names if known in MODELS]
-    places = {model.hub or model.file for model in models}
-    assert ("none of this one" in told) == (not models and name != "unimask-nano")
-    assert not models or any(place in told for place in places)
+    addresses = {model.hub or model.file for model in models}
+    assert ("none of this one" in message) == (not models and name != "unimask-nano")
+    assert not models or any(place in message for place in addresses)
     if name in MODELS:
-        assert (MODELS[name].hub or MODELS[name].file) in told
+        assert (MODELS[name].hub or MODELS[name].file) in message
 
 
 def test_the_bundled_model_is_named():

@@ -1,4 +1,4 @@
-"""What `Predictor` promises."""
+"""The contract of `Predictor`."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ from conftest import (
     TINY_PROPOSALS,
     TINY_RESNET,
     TINY_SWIN,
-    described,
     draw_discs,
     tiny_checkpoint,
+    with_description,
 )
 from PIL import Image
 
@@ -34,7 +34,7 @@ def draw_images():
     return [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
 
 
-# With the weights of these seeds every network finds several segments.
+# With these seeds, every network predicts several segments.
 NETWORKS = {
     "resnet": (TINY_RESNET, 4),
     "swin": (TINY_SWIN, 4),
@@ -51,7 +51,7 @@ def predictor(request, tmp_path_factory):
     return unimask.load(folder, device="cpu")
 
 
-def same(first: Result, second: Result) -> None:
+def assert_same_result(first: Result, second: Result) -> None:
     assert len(first) == len(second) and first.names == second.names
     np.testing.assert_allclose(first.scores, second.scores, atol=1e-4)
     for one, other in zip(first.segments, second.segments, strict=True):
@@ -67,7 +67,7 @@ def test_an_image_gives_the_same_result_alone_and_in_any_list(predictor, task, b
     together = predictor.predict(images, task, threshold=threshold, batch_size=batch_size)
     assert sum(len(result) for result in together) >= 6
     for image, result in zip(images, together, strict=True):
-        same(predictor.predict(image, task, threshold=threshold), result)
+        assert_same_result(predictor.predict(image, task, threshold=threshold), result)
 
 
 def test_one_image_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
@@ -76,12 +76,12 @@ def test_one_image_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
         Image.fromarray(image).save(tmp_path / f"{index}.png")
     alone = predictor.predict(images[0])
     assert isinstance(alone, Result) and alone.size == (60, 90)
-    same(alone, predictor.predict(str(tmp_path / "0.png")))
-    same(alone, predictor(Image.fromarray(images[0])))
+    assert_same_result(alone, predictor.predict(str(tmp_path / "0.png")))
+    assert_same_result(alone, predictor(Image.fromarray(images[0])))
     for many in (images, tmp_path, str(tmp_path / "*.png")):
         results = predictor.predict(many)
         assert isinstance(results, list) and len(results) == 3
-        same(alone, results[0])
+        assert_same_result(alone, results[0])
     assert predictor.predict(tmp_path)[1].path == tmp_path / "1.png"
     assert predictor.predict([]) == []
 
@@ -100,20 +100,20 @@ def test_iterators_are_consumed_lazily(predictor):
     assert len(read) == 1
 
 
-@pytest.mark.parametrize("sources_of", [list, iter])
+@pytest.mark.parametrize("container", [list, iter])
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_a_stream_yields_errors_in_their_places(predictor, tmp_path, sources_of, batch_size):
+def test_a_stream_yields_errors_in_their_places(predictor, tmp_path, container, batch_size):
     images = draw_images()[:3]
     paths = [tmp_path / f"{index}.png" for index in range(5)]
     for path, image in zip(paths[::2], images, strict=True):
         Image.fromarray(image).save(path)
     paths[1].write_bytes(b"no image")
-    sources = sources_of(paths)
+    sources = container(paths)
     outcomes = list(predictor.stream(sources, batch_size=batch_size, on_error="yield"))
     assert [isinstance(outcome, ImageError) for outcome in outcomes] == [0, 1, 0, 1, 0]
     assert "1.png" in str(outcomes[1]) and "3.png" in str(outcomes[3])
     for image, outcome in zip(images, outcomes[::2], strict=True):
-        same(predictor.predict(image), outcome)
+        assert_same_result(predictor.predict(image), outcome)
 
 
 def test_a_stream_takes_one_image_a_folder_and_a_pattern(predictor, tmp_path):
@@ -122,7 +122,7 @@ def test_a_stream_takes_one_image_a_folder_and_a_pattern(predictor, tmp_path):
     expected = predictor.predict(image)
     for source in (image, tmp_path, str(tmp_path / "*.png"), str(tmp_path / "a.png")):
         (result,) = predictor.stream(source)
-        same(expected, result)
+        assert_same_result(expected, result)
 
 
 def test_a_stream_raises_after_the_results_of_earlier_images(predictor, tmp_path):
@@ -160,8 +160,8 @@ def test_exif_turns_the_image_upright(predictor, tmp_path):
 
 def test_thresholds_change_what_is_kept(predictor):
     image = draw_images()[0]
-    kept = [len(predictor.predict(image, "instance", threshold=t)) for t in (0.0, 0.5, 0.99)]
-    assert kept[0] > kept[1] >= kept[2] == 0
+    counts = [len(predictor.predict(image, "instance", threshold=t)) for t in (0.0, 0.5, 0.99)]
+    assert counts[0] > counts[1] >= counts[2] == 0
     assert all(s.score >= 0.5 for s in predictor.predict(image, "instance").segments)
     whole, none = (predictor.predict(image, "semantic", threshold=t) for t in (None, 1.0))
     assert whole.segmentation.min() >= 0 and (none.segmentation == -1).all() and not len(none)
@@ -183,7 +183,7 @@ def test_confidence_is_that_of_the_segments(predictor, task):
 
 def test_unsupported_tasks_are_refused_listing_the_supported(tmp_path):
 
-    write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("instance",)))
+    write_huggingface(tmp_path, with_description(tiny_checkpoint(), tasks=("instance",)))
     predictor = unimask.load(tmp_path)
     assert predictor.predict(draw_images()[0]).task == "instance"
     with pytest.raises(TaskError, match="does instance"):
@@ -202,7 +202,7 @@ def test_saved_models_load_again(predictor, tmp_path):
     predictor.save(tmp_path / "copy")
     again = unimask.load(tmp_path / "copy")
     assert again.labels == predictor.labels and again.tasks == predictor.tasks
-    same(predictor.predict(draw_images()[0]), again.predict(draw_images()[0]))
+    assert_same_result(predictor.predict(draw_images()[0]), again.predict(draw_images()[0]))
 
 
 def test_speed_covers_every_stage(predictor):
@@ -228,14 +228,14 @@ def test_files_that_are_not_images_are_refused(predictor):
 
 
 def test_predictor_repr(predictor):
-    told = repr(predictor)
-    assert "nucleus, background" in told and "panoptic, instance, semantic" in told
-    assert "float32 on cpu" in told
+    text = repr(predictor)
+    assert "nucleus, background" in text and "panoptic, instance, semantic" in text
+    assert "float32 on cpu" in text
 
 
 def test_all_of_the_top_k_can_be_returned(predictor):
-    kept = predictor.predict(draw_images()[0], "instance", threshold=0.0)
-    scores = [segment.score for segment in kept.segments]
+    result = predictor.predict(draw_images()[0], "instance", threshold=0.0)
+    scores = [segment.score for segment in result.segments]
     assert scores == sorted(scores, reverse=True) and scores[-1] < 0.5
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are segmented: images, not the label maps of a dataset."""
+"""Input files of a folder: images, but not the label maps of a dataset."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ MAPS = {
 
 @pytest.mark.parametrize("case", MAPS)
 def test_label_maps_beside_images_are_left_out_with_a_warning(tmp_path, case):
-    """The whole dataset was segmented, masks included."""
+    """Elsewhere the whole dataset is segmented, including masks."""
     images, maps = MAPS[case]
     write(tmp_path, *images)
     write(tmp_path, *maps, draw=draw_blocks)
@@ -43,7 +43,7 @@ def test_published_datasets_are_segmented_without_their_labels(tmp_path, layout)
         images = list_sources(tmp_path)
     for path in images:
         pixels = np.asarray(__import__("PIL.Image").Image.open(path)).astype(int)
-        assert np.abs(np.diff(pixels[..., 0])).mean() > 40, path  # noise, as photographs
+        assert np.abs(np.diff(pixels[..., 0])).mean() > 40, path  # the photographs are noise
 
 
 def test_a_pattern_over_a_dataset_leaves_label_maps_out_too(tmp_path):

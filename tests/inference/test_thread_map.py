@@ -1,4 +1,4 @@
-"""Work in threads: in order, bounded, and over when nobody asks any more."""
+"""Mapping in threads: ordered, bounded, and stopped when iteration ends."""
 
 import threading
 import time
@@ -24,20 +24,20 @@ def test_results_come_in_order_whatever_takes_longest():
 
 
 def test_prefetching_continues_without_requests_up_to_a_limit():
-    taken, done = [], threading.Semaphore(0)
+    consumed, done = [], threading.Semaphore(0)
 
     def items():
         for item in range(100):
-            taken.append(item)
+            consumed.append(item)
             yield item
 
     with closing(thread_map(items(), lambda _: done.release(), 3)) as results:
         next(results)
         for _ in range(4):
             assert done.acquire(timeout=10)
-        assert taken == [0, 1, 2, 3]
+        assert consumed == [0, 1, 2, 3]
         next(results)
-        assert len(taken) == 5
+        assert len(consumed) == 5
 
 
 def test_exceptions_are_raised_when_results_are_requested():
@@ -52,17 +52,17 @@ def test_exceptions_are_raised_when_results_are_requested():
 
 
 def test_pending_items_are_dropped_when_iteration_stops():
-    go, begun = threading.Event(), []
+    finish, started = threading.Event(), []
 
     def work(item):
-        begun.append(item)
-        go.wait(10)
+        started.append(item)
+        finish.wait(10)
 
     with closing(thread_map(range(20), work, 9)) as results:
         item, _ = next(results)
         assert item == 0
-        go.set()
-    assert len(begun) <= 10 and threading.active_count() < 20
+        finish.set()
+    assert len(started) <= 10 and threading.active_count() < 20
 
 
 @pytest.mark.parametrize("fails_at", [1, 5])
@@ -78,7 +78,7 @@ def test_failing_sources_stop_the_threads(fails_at):
 
 
 def test_results_are_returned_as_soon_as_they_are_done():
-    """A wait without end inside `result()` would miss an interruption that came just before it."""
+    """An unbounded wait inside `result()` would miss an interruption just before it."""
     started = time.perf_counter()
     with closing(thread_map(range(3), lambda item: time.sleep(0.05) or item, 1)) as items:
         for item, future in items:
@@ -86,30 +86,30 @@ def test_results_are_returned_as_soon_as_they_are_done():
     assert time.perf_counter() - started >= 0.1
 
 
-def in_advance(sizes, most=2):
-    """Return the pixels that are in advance whenever an item is taken by the consumer."""
-    begun, found = [], []
+def prefetched_pixels(sizes, limit=2):
+    """Return the number of prefetched pixels whenever the consumer takes an item."""
+    started, prefetched = [], []
 
     def work(item):
-        begun.append(item)
+        started.append(item)
 
     for number, (item, _) in enumerate(
-        thread_map(sizes, work, most, count_pixels=lambda size: size)
+        thread_map(sizes, work, limit, count_pixels=lambda size: size)
     ):
-        time.sleep(0.01)  # what may begin has begun
+        time.sleep(0.01)  # wait until all permitted items have started
         assert item == sizes[number]
-        found.append(sum(begun) - sum(sizes[: number + 1]))
-    return found
+        prefetched.append(sum(started) - sum(sizes[: number + 1]))
+    return prefetched
 
 
 def test_large_items_limit_the_prefetch():
-    """Several images of 100 megapixels multiplied the memory of one."""
-    assert in_advance([1, 1, 1, 1, 1]) == [2, 2, 2, 1, 0]
+    """Several images of 100 megapixels would multiply the memory of one."""
+    assert prefetched_pixels([1, 1, 1, 1, 1]) == [2, 2, 2, 1, 0]
     large = MAX_PENDING_PIXELS + 1
-    assert in_advance([large, large, large]) == [0, 0, 0]
-    assert in_advance([5, large, 5, 5]) == [0, 0, 5, 0]
+    assert prefetched_pixels([large, large, large]) == [0, 0, 0]
+    assert prefetched_pixels([5, large, 5, 5]) == [0, 0, 5, 0]
     half = MAX_PENDING_PIXELS // 2
-    assert in_advance([half, half, half, half], most=9) == [half, half, half, 0]
+    assert prefetched_pixels([half, half, half, half], most=9) == [half, half, half, 0]
 
 
 def test_results_are_released_after_they_are_returned():

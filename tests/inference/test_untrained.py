@@ -1,4 +1,4 @@
-"""Untrained networks: what they know by themselves, and images of any channels."""
+"""Untrained networks: labels and rules, and images of any number of channels."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from unimask.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
-def five():
+def five_channels():
     return unimask.build("mask2former-nano", labels=("cell", "soil"), channels=5, device="cpu")
 
 
@@ -24,47 +24,49 @@ def image(channels):
     return np.random.default_rng(0).integers(0, 256, (40, 60, channels)).astype(np.uint8)
 
 
-def test_a_network_reads_the_requested_number_of_channels(five, tmp_path):
-    assert five.channels == 5 and len(five.description.preprocessing.mean) == 5
+def test_a_network_reads_the_requested_number_of_channels(five_channels, tmp_path):
+    assert five_channels.channels == 5 and len(five_channels.description.preprocessing.mean) == 5
     np.save(tmp_path / "a.npy", image(5))
-    results = five.predict([image(5), tmp_path / "a.npy"], "semantic")
+    results = five_channels.predict([image(5), tmp_path / "a.npy"], "semantic")
     assert [result.size for result in results] == [(40, 60)] * 2
     assert np.array_equal(results[0].segmentation, results[1].segmentation)
 
 
-def test_every_channel_counts(five):
-    tensor = five.prepare(image(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
-    before = five.network(tensor[None]).mask_logits
+def test_every_channel_counts(five_channels):
+    tensor = five_channels.prepare(image(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
+    before = five_channels.network(tensor[None]).mask_logits
     for index in range(5):
         changed = tensor.clone()
         changed[index] += 3
-        assert not np.allclose(before.detach(), five.network(changed[None]).mask_logits.detach())
+        assert not np.allclose(
+            before.detach(), five_channels.network(changed[None]).mask_logits.detach()
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_images_of_other_channels_are_refused(five, channels):
+def test_images_of_other_channels_are_refused(five_channels, channels):
     with pytest.raises(ImageError, match=f"has {channels} channels?, but the model reads 5 chan"):
-        five.predict(image(channels))
+        five_channels.predict(image(channels))
 
 
-def test_results_are_drawn_on_the_first_three_channels(five, tmp_path):
-    result = five.predict(image(5), "semantic")
+def test_results_are_drawn_on_the_first_three_channels(five_channels, tmp_path):
+    result = five_channels.predict(image(5), "semantic")
     assert result.image.shape == (40, 60, 3)
     paths = result.save(tmp_path)
     with Image.open(paths["overlay"]) as overlay:
         assert overlay.mode == "RGB"
 
 
-def test_a_saved_network_keeps_its_channels(five, tmp_path):
-    five.save(tmp_path)
+def test_a_saved_network_keeps_its_channels(five_channels, tmp_path):
+    five_channels.save(tmp_path)
     again = unimask.load(tmp_path, device="cpu")
     assert again.channels == 5
-    one, other = (model.predict(image(5), "semantic") for model in (five, again))
+    one, other = (model.predict(image(5), "semantic") for model in (five_channels, again))
     assert np.array_equal(one.segmentation, other.segmentation)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"channels": 0}, "channels is 0: pass 1 or more"),
         (
@@ -75,8 +77,8 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
         ({"backbone": "timm:"}, "backbone 'timm:': pass timm:NAME"),
     ],
 )
-def test_unbuildable_networks_are_refused(options, told):
-    with pytest.raises(SettingsError, match=told):
+def test_unbuildable_networks_are_refused(options, message):
+    with pytest.raises(SettingsError, match=message):
         unimask.build("mask2former-nano", labels=("cell",), **options)
 
 
@@ -130,9 +132,9 @@ def test_bare_architectures_have_no_labels():
 
 
 def test_unknown_names_are_answered_with_similar_ones():
-    with pytest.raises(SettingsError, match="did you mean mask2former-swin-tiny") as refused:
+    with pytest.raises(SettingsError, match="did you mean mask2former-swin-tiny") as caught:
         describe_untrained("mask2former-swin-tinny", LabelSet(("a",), (True,)))
-    assert "unimask models" in str(refused.value)
+    assert "unimask models" in str(caught.value)
     with pytest.raises(SettingsError, match="unknown preset 'x': presets are mask2former"):
         describe_untrained("x")
 

@@ -12,7 +12,7 @@ from unimask.kernels.linear import cached_for_weights, product
 
 
 def cached_product(layer, x):
-    """Return the layer's output by a cached weight, and how often it was prepacked in this call."""
+    """Return the layer's output with a cached weight, and how often this call prepacked it."""
     calls = []
 
     def make():
@@ -55,8 +55,8 @@ def test_changed_weights_invalidate_the_cache(change):
     assert cached_product(layer, x)[1] == 1
     assert cached_product(layer, x)[1] == 0
     change(layer)
-    actual, made = cached_product(layer, x)
-    assert made == 1
+    actual, prepacked = cached_product(layer, x)
+    assert prepacked == 1
     torch.testing.assert_close(actual, layer(x))
 
 
@@ -87,7 +87,7 @@ def test_the_cache_does_not_keep_a_module_alive():
     layer = nn.Linear(4, 3)
     with torch.no_grad():
         cached_product(layer, torch.randn(2, 4))
-    gone = weakref.ref(layer)
+    reference = weakref.ref(layer)
     del layer
     gc.collect()
-    assert gone() is None
+    assert reference() is None

@@ -1,4 +1,4 @@
-"""What compilers and exporters see of the operators, and that they compute the same."""
+"""Operators in compiled and exported graphs, with equal results."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def module(request):
     return request.param()
 
 
-def learning(inputs):
+def with_gradients(inputs):
     return [part.detach().clone().requires_grad_() for part in inputs]
 
 
@@ -50,13 +50,13 @@ def operators(graph):
 def test_operators_pass_opcheck(dtype):
     value, centres, offsets, logits = Deformable().example(dtype)
     sizes = [side for shape in SHAPES for side in shape]
-    tests = (value, sizes, centres, offsets, logits)
-    learn = (value, offsets, logits)
-    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, tests)
-    for part in learn:
+    arguments = (value, sizes, centres, offsets, logits)
+    differentiable = (value, offsets, logits)
+    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, arguments)
+    for part in differentiable:
         part.requires_grad_()
-    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, tests)
-    inputs = (*learning(Neighborhood().example(dtype)), 2)
+    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, arguments)
+    inputs = (*with_gradients(Neighborhood().example(dtype)), 2)
     torch.library.opcheck(torch.ops.unimask.neighborhood_attention.default, inputs)
 
 
@@ -64,21 +64,21 @@ def test_operators_pass_opcheck(dtype):
 def test_compilers_trace_one_operator_with_gradients(module):
     graphs = []
 
-    def keep(graph, inputs):
+    def record_graph(graph, inputs):
         graphs.append(operators(graph.graph))
         return graph.forward
 
     torch._dynamo.reset()
-    torch.compile(module, backend=keep, fullgraph=True)(*module.example())
+    torch.compile(module, backend=record_graph, fullgraph=True)(*module.example())
     assert graphs == [{module.name}]
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     inputs = module.example()
     results = []
     for function in (module, compiled):
-        leaves = learning(inputs)
+        leaves = with_gradients(inputs)
         out = function(*leaves)
         out.square().sum().backward()
-        # The centres are no one's to learn.
+        # The centres have no gradients.
         results.append([out, *(leaf.grad for leaf in leaves if leaf.grad is not None)])
     for actual, expected in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected)

@@ -1,4 +1,4 @@
-"""The feed-forward part against PyTorch's functions, with and without gradients."""
+"""The feed-forward layer against PyTorch's functions, with and without gradients."""
 
 import pytest
 import torch
@@ -14,18 +14,18 @@ from unimask.kernels.feed_forward import (
 )
 from unimask.kernels.layer_norm import Norm
 
-MEANING = {"relu": torch.relu, "gelu": F.gelu}
+ACTIVATIONS = {"relu": torch.relu, "gelu": F.gelu}
 
 
-def plain(x, activation, residual, widen, widen_bias, narrow, narrow_bias, *norm):
+def reference(x, activation, residual, widen, widen_bias, narrow, narrow_bias, *norm):
     rows = F.layer_norm(x, x.shape[-1:], *norm, 1e-5) if norm else x
-    hidden = MEANING[activation](F.linear(rows, widen, widen_bias))
+    hidden = ACTIVATIONS[activation](F.linear(rows, widen, widen_bias))
     return F.linear(hidden, narrow, narrow_bias) + (rows if residual else 0)
 
 
-def ours(x, activation, residual, *given):
-    norm = Norm(*given[4:], 1e-5) if given[4:] else None
-    return feed_forward_autograd(x, Weights(*given[:4]), activation, norm, residual=residual)
+def ours(x, activation, residual, *parameters):
+    norm = Norm(*parameters[4:], 1e-5) if parameters[4:] else None
+    return feed_forward_autograd(x, Weights(*parameters[:4]), activation, norm, residual=residual)
 
 
 def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
@@ -34,51 +34,51 @@ def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
     return [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
 
 
-@pytest.mark.parametrize("activation", MEANING)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
 @pytest.mark.parametrize("residual", [True, False], ids=["residual", "alone"])
 @pytest.mark.parametrize("block", [40, 280, 40_000])
-@pytest.mark.parametrize("narrow", [0, 192], ids=["kept", "made again"])
+@pytest.mark.parametrize("narrow", [0, 192], ids=["saved", "recomputed"])
 def test_values_and_gradients_equal_pytorch(
     monkeypatch, activation, normed, residual, block, narrow
 ):
     monkeypatch.setattr(kernel, "BLOCK_BYTES", block)
     monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
-    x, *given = example(normed=normed)
-    actual = ours(x, activation, residual, *given)
-    expected = plain(x, activation, residual, *given)
+    x, *parameters = example(normed=normed)
+    actual = ours(x, activation, residual, *parameters)
+    expected = reference(x, activation, residual, *parameters)
     torch.testing.assert_close(actual, expected)
     weights = torch.randn(actual.shape)
-    pairs = (torch.autograd.grad(out, [x, *given], weights) for out in (actual, expected))
-    for of_ours, of_pytorch in zip(*pairs, strict=True):
-        torch.testing.assert_close(of_ours, of_pytorch, atol=1e-5, rtol=1e-5)
+    pairs = (torch.autograd.grad(out, [x, *parameters], weights) for out in (actual, expected))
+    for our_gradient, expected_gradient in zip(*pairs, strict=True):
+        torch.testing.assert_close(our_gradient, expected_gradient, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("narrow", "kept"), [(0, 1), (192, 0)], ids=["kept", "made again"])
-def test_narrow_hidden_rows_are_recomputed(monkeypatch, narrow, kept):
+@pytest.mark.parametrize(("narrow", "saved"), [(0, 1), (192, 0)], ids=["saved", "recomputed"])
+def test_narrow_hidden_rows_are_recomputed(monkeypatch, narrow, saved):
     monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
-    x, *given = example(normed=True)
-    actual = ours(x, "gelu", False, *given).grad_fn.saved_tensors
-    assert len(actual) == 1 + len(given) + kept
+    x, *parameters = example(normed=True)
+    actual = ours(x, "gelu", False, *parameters).grad_fn.saved_tensors
+    assert len(actual) == 1 + len(parameters) + saved
 
 
-@pytest.mark.parametrize("activation", MEANING)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_equal_those_of_the_values(activation):
     inputs = example(normed=True, dtype=torch.float64, rows=(4,))
     assert torch.autograd.gradcheck(lambda *t: ours(t[0], activation, True, *t[1:]), inputs)
 
 
 def test_autocast_multiplies_in_half_precision_and_sums_in_full():
-    x, *given = example(normed=True, rows=(300,))
+    x, *parameters = example(normed=True, rows=(300,))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        actual = ours(x, "gelu", False, *given)
-    expected = plain(x, "gelu", False, *given)
+        actual = ours(x, "gelu", False, *parameters)
+    expected = reference(x, "gelu", False, *parameters)
     assert actual.dtype == torch.bfloat16
     torch.testing.assert_close(actual.float(), expected, atol=0.2, rtol=0.05)
     weights = torch.randn(actual.shape)
-    of_ours = torch.autograd.grad(actual, [x, *given], weights.bfloat16())
+    our_gradient = torch.autograd.grad(actual, [x, *parameters], weights.bfloat16())
     for one, other in zip(
-        of_ours, torch.autograd.grad(expected, [x, *given], weights), strict=True
+        our_gradient, torch.autograd.grad(expected, [x, *parameters], weights), strict=True
     ):
         assert one.dtype == torch.float32
         assert (one - other).norm() < 0.02 * other.norm()

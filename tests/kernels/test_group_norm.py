@@ -19,10 +19,10 @@ def test_large_means_lose_no_precision(layout, size, mean):
     exact = nn.functional.group_norm(
         x.double(), 8, layer.weight.double(), layer.bias.double(), layer.eps
     )
-    learned = layer(x)
+    with_gradients = layer(x)
     with torch.no_grad():
         actual = layer(x.clone())
-    for result in (actual, learned):
+    for result in (actual, with_gradients):
         torch.testing.assert_close(result.double(), exact, atol=2e-6 * max(1, mean), rtol=1e-6)
 
 
@@ -45,7 +45,7 @@ def test_gradients_equal_those_of_pytorch(layout, size):
     pairs = []
     for module, image in ((layer, x.clone()), (exact, x.double())):
         image.requires_grad_()
-        # The module of PyTorch refuses maps of one pixel; its function does not.
+        # PyTorch's module refuses maps of one pixel, its function does not.
         parts = module.weight, module.bias
         out = layer(image) if module is layer else torch.group_norm(image, 2, *parts)
         weights = torch.arange(1, 1 + out.numel()).view(size)
@@ -55,30 +55,30 @@ def test_gradients_equal_those_of_pytorch(layout, size):
 
 
 @pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.parametrize("learned", [False, True])
-def test_fused_operations_run_block_by_block(monkeypatch, rectified, learned):
-    monkeypatch.setattr(kernel, "BLOCK", 21)  # three lines at a time
-    x, more = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=learned)
-    layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(learned)
-    with torch.set_grad_enabled(learned):
-        actual = layer(x.clone(), lambda lines: more[:, :, lines])
-    expected = nn.functional.group_norm(x, 2) + more
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_fused_operations_run_block_by_block(monkeypatch, rectified, requires_grad):
+    monkeypatch.setattr(kernel, "BLOCK", 21)  # three rows at a time
+    x, addend = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=requires_grad)
+    layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(requires_grad)
+    with torch.set_grad_enabled(requires_grad):
+        actual = layer(x.clone(), lambda lines: addend[:, :, lines])
+    expected = nn.functional.group_norm(x, 2) + addend
     expected = expected.relu() if rectified else expected
     torch.testing.assert_close(actual, expected)
-    if learned:
-        towards = torch.randn_like(x)
-        grads = (torch.autograd.grad(out, more, towards)[0] for out in (actual, expected))
+    if requires_grad:
+        grad_output = torch.randn_like(x)
+        grads = (torch.autograd.grad(out, addend, grad_output)[0] for out in (actual, expected))
         torch.testing.assert_close(*grads)
 
 
 def test_the_addend_gets_gradients_from_a_frozen_layer(monkeypatch):
-    monkeypatch.setattr(kernel, "BLOCK", 7)  # a line at a time
-    x, more = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7, requires_grad=True)
+    monkeypatch.setattr(kernel, "BLOCK", 7)  # one row at a time
+    x, addend = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7, requires_grad=True)
     layer = GroupNorm(2, 6).requires_grad_(False)
-    actual = layer(x.clone(), lambda lines: more[:, :, lines])
-    torch.testing.assert_close(actual, nn.functional.group_norm(x, 2) + more)
-    (gradient,) = torch.autograd.grad(actual.sum(), more)
-    assert torch.equal(gradient, torch.ones_like(more))
+    actual = layer(x.clone(), lambda lines: addend[:, :, lines])
+    torch.testing.assert_close(actual, nn.functional.group_norm(x, 2) + addend)
+    (gradient,) = torch.autograd.grad(actual.sum(), addend)
+    assert torch.equal(gradient, torch.ones_like(addend))
 
 
 def test_inputs_are_not_overwritten_if_gradients_are_required():

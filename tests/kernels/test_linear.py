@@ -1,4 +1,4 @@
-"""The packed product against PyTorch's."""
+"""The prepacked linear layer against PyTorch's."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from unimask.kernels.linear import product, product_of_sum
 from unimask.kernels.linear.prepacked import can_prepack
 
-MEANING = {"none": lambda x: x, "relu": torch.relu, "gelu": F.gelu}
+ACTIVATIONS = {"none": lambda x: x, "relu": torch.relu, "gelu": F.gelu}
 
 
 def example(dtype, rows=(3, 37), inputs=24, outputs=40):
@@ -19,7 +19,7 @@ def example(dtype, rows=(3, 37), inputs=24, outputs=40):
     return draw[0], draw[1] / 5, draw[2]
 
 
-@pytest.mark.parametrize("activation", MEANING)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("biased", [True, False], ids=["biased", "unbiased"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("rows", [(), (1,), (3, 37), (5000,)])
@@ -28,12 +28,12 @@ def test_without_gradients_values_equal_pytorch(activation, biased, dtype, rows)
     bias = bias if biased else None
     with torch.no_grad():
         actual = product(weight, bias, activation)(x)
-        expected = MEANING[activation](F.linear(x, weight, bias))
+        expected = ACTIVATIONS[activation](F.linear(x, weight, bias))
     close = {"atol": 0.05, "rtol": 0.02} if dtype == torch.bfloat16 else {}
     torch.testing.assert_close(actual, expected, **close)
 
 
-@pytest.mark.parametrize("activation", MEANING)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_equal_those_of_pytorch_modules(activation):
     inputs = [tensor.double().requires_grad_() for tensor in example(torch.float64, rows=(4,))]
     assert torch.autograd.gradcheck(lambda x, w, b: product(w, b, activation)(x), inputs)
@@ -99,5 +99,5 @@ def test_autocast_products_are_half_and_gradients_float32():
 
 def test_compilers_and_transforms_trace_standard_operators():
     x, weight, bias = example(torch.float32)
-    slope = torch.func.grad(lambda weight: product(weight, bias)(x).sum())(weight)
-    torch.testing.assert_close(slope, x.sum((0, 1)).expand(40, -1))
+    gradient = torch.func.grad(lambda weight: product(weight, bias)(x).sum())(weight)
+    torch.testing.assert_close(gradient, x.sum((0, 1)).expand(40, -1))

@@ -1,4 +1,4 @@
-"""Masks whose gradients leave out those that no loss judged."""
+"""Mask products whose gradients skip unsupervised masks."""
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ def example(dtype=torch.float64):
     return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
 
 
-def plain(embed, own, features, count):
-    product = torch.baddbmm(own, embed, features.flatten(2)).unflatten(-1, features.shape[-2:])
+def reference(embed, bias, features, count):
+    product = torch.baddbmm(bias, embed, features.flatten(2)).unflatten(-1, features.shape[-2:])
     return product.split(count, dim=1)
 
 
@@ -26,7 +26,7 @@ def test_fast_products_equal_the_reference(dtype, layout, images):
     inputs[2] = inputs[2].contiguous(memory_format=layout)
     with torch.no_grad():
         actual, exact = mask_logits(*inputs), mask_logits(*(tensor.double() for tensor in inputs))
-    expected = torch.cat(plain(*(tensor.double() for tensor in inputs), 2), dim=1)
+    expected = torch.cat(reference(*(tensor.double() for tensor in inputs), 2), dim=1)
     torch.testing.assert_close(exact, expected)
     assert (actual - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
 
@@ -35,16 +35,16 @@ def test_gradients_equal_those_of_the_values():
     assert torch.autograd.gradcheck(lambda *t: layer_mask_logits(*t, 2), example())
 
 
-@pytest.mark.parametrize("at_once", [0, 40, 2**25])
-@pytest.mark.parametrize("judged", [[0, 2], [1], [2, 1, 0]], ids=str)
-def test_unsupervised_masks_have_no_gradient(judged, at_once, monkeypatch):
-    """Layers, and masks of a layer, that the loss leaves out; however many are copied at a time."""
-    monkeypatch.setattr(kernel, "MAX_COPIED", at_once)
+@pytest.mark.parametrize("max_copied", [0, 40, 2**25])
+@pytest.mark.parametrize("supervised", [[0, 2], [1], [2, 1, 0]], ids=str)
+def test_unsupervised_masks_have_no_gradient(supervised, max_copied, monkeypatch):
+    """The loss uses some layers, and some masks of a layer, for any number of copies at a time."""
+    monkeypatch.setattr(kernel, "MAX_COPIED", max_copied)
     inputs = example()
-    actual, expected = layer_mask_logits(*inputs, 2), plain(*inputs, 2)
+    actual, expected = layer_mask_logits(*inputs, 2), reference(*inputs, 2)
     losses = []
     for masks in (actual, expected):
-        losses.append(sum((masks[layer][0, 1] * masks[layer][1, 0]).sum() for layer in judged))
+        losses.append(sum((masks[layer][0, 1] * masks[layer][1, 0]).sum() for layer in supervised))
     torch.testing.assert_close(losses[0], losses[1])
     pairs = (torch.autograd.grad(loss, inputs) for loss in losses)
     for one, other in zip(*pairs, strict=True):
@@ -59,9 +59,9 @@ def test_small_layers_share_a_product():
 
 
 def test_non_finite_gradients_are_reported():
-    embed, own, features = example()
+    embed, bias, features = example()
     (to_embed,) = torch.autograd.grad(
-        (layer_mask_logits(embed, own, features, 6)[0] * torch.nan).sum(), [embed]
+        (layer_mask_logits(embed, bias, features, 6)[0] * torch.nan).sum(), [embed]
     )
     assert to_embed.isnan().all()
 
@@ -71,6 +71,6 @@ def test_autocast_masks_are_half_and_gradients_float32():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (masks,) = layer_mask_logits(*inputs, 6)
     assert masks.dtype == torch.bfloat16
-    expected = torch.autograd.grad(plain(*inputs, 6)[0].sum(), inputs)
+    expected = torch.autograd.grad(reference(*inputs, 6)[0].sum(), inputs)
     for one, other in zip(torch.autograd.grad(masks.sum(), inputs), expected, strict=True):
         assert one.dtype == torch.float32 and (one - other).norm() <= 0.02 * other.norm()

@@ -10,13 +10,13 @@ PAGES = 2**26 // os.sysconf("SC_PAGE_SIZE")
 PROGRAM = """
 import resource, sys, torch
 from unimask.kernels.memory import keep_freed_memory
-kept = keep_freed_memory()
+enabled = keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def touch():
     before = faults()
     torch.ones(2**24)  # 64 MB
     return faults() - before
-print(kept, sum([touch() for _ in range(30)][-10:]))
+print(enabled, sum([touch() for _ in range(30)][-10:]))
 """
 
 
@@ -25,17 +25,17 @@ def run(**settings):
         [sys.executable, "-c", PROGRAM],
         capture_output=True, text=True, check=True, env={**os.environ, **settings},
     )  # fmt: skip
-    kept, faults = done.stdout.split()
-    return kept == "True", int(faults)
+    enabled, faults = done.stdout.split()
+    return enabled == "True", int(faults)
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
 def test_freed_memory_is_returned():
-    kept, faults = run()
-    assert kept and faults < PAGES
+    enabled, faults = run()
+    assert enabled and faults < PAGES
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
 def test_user_settings_are_not_overridden():
-    kept, faults = run(MALLOC_TRIM_THRESHOLD_="100000")
-    assert not kept and faults > 9 * PAGES
+    enabled, faults = run(MALLOC_TRIM_THRESHOLD_="100000")
+    assert not enabled and faults > 9 * PAGES

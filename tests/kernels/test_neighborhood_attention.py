@@ -1,4 +1,4 @@
-"""Neighborhood attention: both paths against the paper's words, pixel by pixel."""
+"""Neighborhood attention: both implementations against the paper's definition in loops."""
 
 import math
 
@@ -28,37 +28,37 @@ def example(size, kernel, *, images=1, heads=2, channels=3, dtype=torch.float64,
 
 
 def nearest(position: int, length: int, kernel: int, dilation: int) -> list[int]:
-    """The nearest positions among those a multiple of the dilation away; the pixel is one."""
+    """Return the nearest positions, including the pixel, at multiples of the dilation."""
     others = [p for p in range(length) if (p - position) % dilation == 0]
     return sorted(others, key=lambda p: abs(p - position))[:kernel]
 
 
-def pixel_by_pixel(query, key, value, bias, *, dilation):
-    """Every pixel looks at the nearest ones of each axis: the definition, in loops."""
+def reference_loop(query, key, value, bias, *, dilation):
+    """Compute attention of every pixel to the nearest ones of each axis, in loops."""
     images, h, w, heads, channels = query.shape
     kernel = (bias.shape[-1] + 1) // 2
     out = torch.zeros_like(query)
     for b in range(images):
         for y in range(h):
             for x in range(w):
-                seen = [
+                neighbours = [
                     (i, j)
                     for i in nearest(y, h, kernel, dilation)
                     for j in nearest(x, w, kernel, dilation)
                 ]
-                assert len(seen) == kernel**2
+                assert len(neighbours) == kernel**2
                 for m in range(heads):
                     logits = [
                         (query[b, y, x, m] @ key[b, i, j, m]) / math.sqrt(channels)
                         + bias[
                             m, (i - y) // dilation + kernel - 1, (j - x) // dilation + kernel - 1
                         ]
-                        for i, j in seen
+                        for i, j in neighbours
                     ]
                     weights = torch.stack(logits).softmax(0)
                     out[b, y, x, m] = sum(
                         weight * value[b, i, j, m]
-                        for weight, (i, j) in zip(weights, seen, strict=True)
+                        for weight, (i, j) in zip(weights, neighbours, strict=True)
                     )
     return out
 
@@ -78,7 +78,7 @@ def pixel_by_pixel(query, key, value, bias, *, dilation):
 )
 def test_each_pixel_attends_to_its_nearest_neighbours(path, size, kernel, dilation):
     inputs = example(size, kernel, heads=1)
-    expected = pixel_by_pixel(*inputs, dilation=dilation)
+    expected = reference_loop(*inputs, dilation=dilation)
     torch.testing.assert_close(path(*inputs, dilation=dilation), expected)
 
 
@@ -102,10 +102,10 @@ def test_the_fast_path_equals_the_reference(kernel, dilation, more, images):
 )
 def test_gradients_equal_those_of_the_definition(size, kernel, dilation):
     inputs = [part.requires_grad_() for part in example(size, kernel, images=2)]
-    slopes = [
+    grads = [
         torch.autograd.grad(path(*inputs, dilation=dilation).cos().sum(), inputs) for path in PATHS
     ]
-    for expected, actual in zip(*slopes, strict=True):
+    for expected, actual in zip(*grads, strict=True):
         assert expected.any()
         torch.testing.assert_close(actual, expected)
 
@@ -119,22 +119,22 @@ def test_gradients_equal_finite_differences(path):
 @pytest.mark.parametrize("side", [1, 3, 20])
 def test_neither_squares_nor_steps_change_the_result(monkeypatch, side):
     inputs = [part.requires_grad_() for part in example((14, 17), 3, images=2)]
-    out = neighborhood_attention_tiles(*inputs, dilation=2)
-    slopes = torch.autograd.grad(out.cos().sum(), inputs)
+    output = neighborhood_attention_tiles(*inputs, dilation=2)
+    expected = torch.autograd.grad(output.cos().sum(), inputs)
     monkeypatch.setattr(tiles, "MAX_SIDE", side)
     monkeypatch.setattr(tiles, "MAX_VALUES", {"other": 1 if side == 3 else 5000})
     tiles.segment_arrays.cache_clear()
     try:
         again = neighborhood_attention_tiles(*inputs, dilation=2)
-        torch.testing.assert_close(again, out)
+        torch.testing.assert_close(again, output)
         actual = torch.autograd.grad(again.cos().sum(), inputs)
-        torch.testing.assert_close(actual, slopes)
+        torch.testing.assert_close(actual, expected)
     finally:
         tiles.segment_arrays.cache_clear()
 
 
-class Largest(TorchDispatchMode):
-    """The number of elements of the largest tensor that is made."""
+class LargestTensor(TorchDispatchMode):
+    """Mode that records the number of elements of the largest created tensor."""
 
     elements = 0
 
@@ -151,10 +151,10 @@ def test_no_tensor_holds_the_neighbours_of_every_pixel(monkeypatch):
     inputs = [
         part.requires_grad_() for part in example((64, 64), 7, channels=8, dtype=torch.float32)
     ]
-    with Largest() as largest:
+    with LargestTensor() as largest:
         neighborhood_attention(*inputs, dilation=1).sum().backward()
     assert largest.elements < 2 * inputs[0].numel()
-    with Largest() as largest:
+    with LargestTensor() as largest:
         neighborhood_attention_reference(*inputs, dilation=1)
     assert largest.elements == 49 * inputs[0].numel()
 
@@ -208,5 +208,5 @@ def test_it_can_be_exported():
         *example((13, 22), 3, dtype=torch.float32, seed=1), dilation=2
     )
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
-    # What was traced must leave nothing behind.
+    # Tracing must not change the cache.
     torch.testing.assert_close(Layer()(*inputs), Layer()(*(part.clone() for part in inputs)))

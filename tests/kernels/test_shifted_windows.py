@@ -6,12 +6,12 @@ CPU = torch.device("cpu")
 
 
 def test_separated_pairs_are_those_that_the_shift_brought_together():
-    """Two tokens of a window are neighbours if rolling kept their distance."""
+    """Two tokens of a window attend to each other if rolling preserved their distance."""
     height, width, window, shift = 8, 12, 4, 1
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([rows, columns], dim=-1)
-    rolled = places.roll((-shift, -shift), (0, 1))
-    moved = (rolled - places).view(height // window, window, width // window, window, 2)
+    positions = torch.stack([rows, columns], dim=-1)
+    rolled = positions.roll((-shift, -shift), (0, 1))
+    moved = (rolled - positions).view(height // window, window, width // window, window, 2)
     moved = moved.transpose(1, 2).reshape(-1, window * window, 2)
     expected = (moved[:, None] != moved[:, :, None]).any(-1)
     actual = separated_pairs(height, width, window, shift, CPU)

@@ -1,4 +1,4 @@
-"""Triton's kernels in the machine code of graphics cards, which no card is needed to make."""
+"""Triton's kernels compile to machine code of graphics cards, without a card."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ for kernel in (backward_kernel, forward_kernel):
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
 @pytest.mark.parametrize(("kind", "capability"), [("fp32", 90), ("bf16", 80)])
 def test_kernels_become_machine_code(kind, capability, tmp_path):
-    """In a process of its own: where Triton interprets, it compiles nothing."""
+    """Run in a separate process, since Triton does not compile in interpreter mode."""
     environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
     environment.pop("TRITON_INTERPRET", None)
     actual = subprocess.run(

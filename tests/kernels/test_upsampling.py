@@ -1,4 +1,4 @@
-"""Lines of a finer map against the whole of it."""
+"""Rows of an upsampled map against the whole map."""
 
 import pytest
 import torch
@@ -30,8 +30,8 @@ def test_gradients_equal_those_of_the_whole_map(layout):
     lines = upsampled_rows(x, (8, 10))
     parts = torch.cat([lines(slice(start, min(start + 3, 8))) for start in range(0, 8, 3)], dim=2)
     whole = F.interpolate(x, (8, 10), mode="bilinear", align_corners=False)
-    towards = torch.randn_like(whole)
+    grad_output = torch.randn_like(whole)
     for one, other in zip(
-        *(torch.autograd.grad(y, x, towards) for y in (parts, whole)), strict=True
+        *(torch.autograd.grad(y, x, grad_output) for y in (parts, whole)), strict=True
     ):
         torch.testing.assert_close(one, other)

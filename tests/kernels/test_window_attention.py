@@ -1,4 +1,4 @@
-"""Window attention with gradients, band by band, against PyTorch's autograd."""
+"""Window attention with gradients, in bands, against PyTorch's autograd."""
 
 import pytest
 import torch
@@ -15,30 +15,30 @@ from unimask.modeling.backbones.swin import SwinBlock
 def block(*, shift: int, dtype=torch.float32) -> SwinBlock:
     torch.manual_seed(0)
     sizes = {"num_heads": 2, "window": 4, "mlp_ratio": 2.0, "drop_path": 0.0}
-    made = SwinBlock(8, shift=shift, **sizes).to(dtype)
-    for parameter in made.parameters():
+    module = SwinBlock(8, shift=shift, **sizes).to(dtype)
+    for parameter in module.parameters():
         nn.init.normal_(parameter)
-    return made
+    return module
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (1, 1)], ids=str)
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("lines", [1, 2048], ids=["bands", "whole"])
 def test_values_and_gradients_equal_the_reference_path(monkeypatch, size, shift, lines):
-    made = block(shift=shift)
+    module = block(shift=shift)
     x = torch.randn(2, *size, 8, requires_grad=True)
     weights = torch.randn(x.shape)
-    wanted = [x, *made.parameters()]
-    with monkeypatch.context() as plainly:
-        for module in (feed_forward, layer, layers):
-            plainly.setattr(module, "uses_custom_autograd", lambda x: False)
-        expected = made(x)
-        expected_gradients = torch.autograd.grad(expected, wanted, weights)
+    inputs = [x, *module.parameters()]
+    with monkeypatch.context() as patch:
+        for patched in (feed_forward, layer, layers):
+            patch.setattr(patched, "uses_custom_autograd", lambda x: False)
+        expected = module(x)
+        expected_gradients = torch.autograd.grad(expected, inputs, weights)
     monkeypatch.setattr(rows, "BLOCK", lines)
-    actual = made(x)
+    actual = module(x)
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-5)
     for one, other in zip(
-        torch.autograd.grad(actual, wanted, weights), expected_gradients, strict=True
+        torch.autograd.grad(actual, inputs, weights), expected_gradients, strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
 
@@ -46,9 +46,9 @@ def test_values_and_gradients_equal_the_reference_path(monkeypatch, size, shift,
 @pytest.mark.parametrize("shift", [0, 1])
 def test_gradients_equal_those_of_the_values(monkeypatch, shift):
     monkeypatch.setattr(rows, "BLOCK", 1)
-    made = SwinBlock(4, num_heads=2, window=2, shift=shift, mlp_ratio=1.0, drop_path=0.0).double()
+    module = SwinBlock(4, num_heads=2, window=2, shift=shift, mlp_ratio=1.0, drop_path=0.0).double()
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, *_: made(x), [x, *made.parameters()])
+    assert torch.autograd.gradcheck(lambda x, *_: module(x), [x, *module.parameters()])
 
 
 @pytest.mark.parametrize("shifted", [True, False])
@@ -67,14 +67,14 @@ def test_mixing_of_half_precision_has_gradients_in_full(shifted):
 
 
 def test_autocast_stays_close():
-    made = block(shift=2)
+    module = block(shift=2)
     x = torch.randn(2, 9, 13, 8)
-    for parameter in made.parameters():
+    for parameter in module.parameters():
         parameter.data /= 4
-    expected = torch.autograd.grad(made(x).sum(), list(made.parameters()))
+    expected = torch.autograd.grad(module(x).sum(), list(module.parameters()))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = made(x)
+        out = module(x)
     for one, other in zip(
-        torch.autograd.grad(out.sum(), list(made.parameters())), expected, strict=True
+        torch.autograd.grad(out.sum(), list(module.parameters())), expected, strict=True
     ):
         assert one.dtype == torch.float32 and (one - other).norm() < 0.05 * other.norm()

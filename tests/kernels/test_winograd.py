@@ -41,29 +41,29 @@ def test_gradients_equal_those_of_the_reference_convolution(maps, filters):
     x, weight = example(2, 3, 5, 7, 9)
     x.requires_grad_(maps), weight.requires_grad_(filters)
     torch.autograd.gradcheck(winograd_autograd, (x, weight))
-    wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
-    towards = torch.randn(2, 5, 7, 9, dtype=torch.float64)
-    actual = torch.autograd.grad(winograd_autograd(x, weight), wanted, towards)
-    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), wanted, towards)
+    inputs = [tensor for tensor in (x, weight) if tensor.requires_grad]
+    grad_output = torch.randn(2, 5, 7, 9, dtype=torch.float64)
+    actual = torch.autograd.grad(winograd_autograd(x, weight), inputs, grad_output)
+    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), inputs, grad_output)
     torch.testing.assert_close(actual, expected)
 
 
 @given(h=SIDES, w=SIDES, tiles=st.integers(1, 8))
 def test_any_size_has_the_reference_gradients(h, w, tiles):
     x, weight = (tensor.requires_grad_() for tensor in example(2, 3, 4, h, w))
-    towards = torch.linspace(-1, 1, 2 * 4 * h * w, dtype=torch.float64).view(2, 4, h, w)
+    grad_output = torch.linspace(-1, 1, 2 * 4 * h * w, dtype=torch.float64).view(2, 4, h, w)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "TILES", tiles)
-        actual = torch.autograd.grad(winograd_autograd(x, weight), (x, weight), towards)
-    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
+        actual = torch.autograd.grad(winograd_autograd(x, weight), (x, weight), grad_output)
+    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), grad_output)
     torch.testing.assert_close(actual, expected)
 
 
 def test_float32_gradient_error_is_some_millionths_of_the_standard_deviation():
     x, weight = (tensor.requires_grad_() for tensor in example(1, 256, 256, 24, 36))
-    towards = torch.randn(1, 256, 24, 36, generator=torch.Generator().manual_seed(1)).double()
-    exact = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
+    grad_output = torch.randn(1, 256, 24, 36, generator=torch.Generator().manual_seed(1)).double()
+    exact = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), grad_output)
     small = [tensor.detach().float().requires_grad_() for tensor in (x, weight)]
-    actual = torch.autograd.grad(winograd_autograd(*small), small, towards.float())
+    actual = torch.autograd.grad(winograd_autograd(*small), small, grad_output.float())
     for one, other in zip(actual, exact, strict=True):
         assert (one - other).std() < 6e-6 * other.std()

@@ -1,4 +1,4 @@
-"""Label sets of public datasets: as many as networks have outputs, and told apart by name."""
+"""Label sets of published datasets: sizes, and recognition by name."""
 
 import subprocess
 import sys

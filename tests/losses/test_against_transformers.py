@@ -1,4 +1,4 @@
-"""The same predictions, targets and points give the pairs and losses that `transformers` gives."""
+"""Matched pairs and losses equal those of `transformers` for equal predictions and points."""
 
 from contextlib import contextmanager
 
@@ -24,7 +24,7 @@ OBJECTS = pytest.mark.parametrize("objects", [(5, 3), (12, 12), (1,)], ids=str)
 
 
 class TwoSets(PointSampler):
-    """One fixed set of points for matching, another for the losses."""
+    """Sampler with one fixed set of points for matching, and another for the losses."""
 
     def __init__(self, matching, loss):
         self.sets = matching, loss
@@ -37,7 +37,7 @@ class TwoSets(PointSampler):
 
 
 class Example:
-    """Layers of predictions, targets and points, all drawn."""
+    """Random predictions of several layers, targets and points."""
 
     def __init__(self, objects):
         generator = torch.Generator().manual_seed(len(objects))
@@ -70,7 +70,7 @@ class Example:
         return [logits for layer in self.layers for logits in layer]
 
     def theirs(self, **more):
-        """The arguments of all their losses."""
+        """Return the arguments of `transformers`' losses."""
         names = ("class_queries_logits", "masks_queries_logits")
         return {
             **dict(zip(names, self.layers[-1], strict=True)),
@@ -84,14 +84,14 @@ class Example:
 
     @contextmanager
     def points_in(self, loss, monkeypatch):
-        """Let their loss read our points."""
-        matching, judged = self.sampler.sets
+        """Make `transformers`' loss sample our points."""
+        matching_points, loss_points = self.sampler.sets
         with monkeypatch.context() as patch:
-            patch.setattr(torch, "rand", lambda *size, **_: matching.expand(*size))
+            patch.setattr(torch, "rand", lambda *size, **_: matching_points.expand(*size))
             patch.setattr(
                 loss,
                 "sample_points_using_uncertainty",
-                lambda logits, *_: judged.expand(len(logits), -1, -1),
+                lambda logits, *_: loss_points.expand(len(logits), -1, -1),
             )
             yield
 
@@ -105,24 +105,24 @@ def their_mask2former():
 
 
 def their_oneformer():
-    """Put together as their network does, from the configuration's numbers."""
+    """Build OneFormer's loss like its network does, from the configuration."""
     module = transformers.models.oneformer.modeling_oneformer
-    told = transformers.OneFormerConfig()
+    config = transformers.OneFormerConfig()
     matcher = module.OneFormerHungarianMatcher(
-        cost_class=told.class_weight,
-        cost_mask=told.mask_weight,
-        cost_dice=told.dice_weight,
+        cost_class=config.class_weight,
+        cost_mask=config.mask_weight,
+        cost_dice=config.dice_weight,
         num_points=POINTS,
     )
     return module.OneFormerLoss(
         CLASSES,
         matcher,
         weight_dict={},
-        eos_coef=told.no_object_weight,
+        eos_coef=config.no_object_weight,
         num_points=POINTS,
-        oversample_ratio=told.oversample_ratio,
-        importance_sample_ratio=told.importance_sample_ratio,
-        contrastive_temperature=told.contrastive_temperature,
+        oversample_ratio=config.oversample_ratio,
+        importance_sample_ratio=config.importance_sample_ratio,
+        contrastive_temperature=config.contrastive_temperature,
     )
 
 
@@ -132,8 +132,8 @@ def their_maskformer():
     return module.MaskFormerLoss(CLASSES, matcher, weight_dict={}, eos_coef=0.1)
 
 
-def weighed(terms):
-    """Their total: every layer's terms times their weights."""
+def weighted_sum(terms):
+    """Sum the terms of all layers times their weights."""
     return sum(
         WEIGHTS[name.split("_", 1)[1].rstrip("_012")] * term.sum() for name, term in terms.items()
     )
@@ -143,7 +143,7 @@ def assert_same(ours, theirs, inputs, scales=((), ())):
     """Compare terms, total and gradients; `scales` are parameters of ours and of theirs."""
     last = torch.stack([theirs[f"loss_{name}"].sum() for name in TERMS])
     torch.testing.assert_close(torch.stack(ours[1:4]), last, rtol=1e-5, atol=1e-6)
-    total = weighed(theirs)
+    total = weighted_sum(theirs)
     torch.testing.assert_close(ours.total, total, rtol=1e-5, atol=0)
     our_grads = torch.autograd.grad(ours.total, [*inputs, *scales[0]])
     their_grads = torch.autograd.grad(total, [*inputs, *scales[1]])
@@ -171,7 +171,7 @@ def test_oneformer_losses_with_contrast_equal_transformers(objects, monkeypatch)
     with example.points_in(loss, monkeypatch):
         theirs = loss(**example.theirs(**contrast))
     assert len(theirs) == 3 * LAYERS + 1
-    # Their loss has the scale, which in ours is the mapper's: it makes the texts as long as that.
+    # The scale is a parameter of their loss; in ours it scales the mapper's texts.
     monkeypatch.setattr(TextMapper, "encode", lambda mapper, sentences: example.texts)
     mapper = build_segmenter(TINY_ONEFORMER).text_mapper
     texts = mapper(torch.zeros(len(objects), 1, 1, dtype=torch.long))
@@ -193,7 +193,7 @@ FAMILIES = {
 def test_matched_pairs_equal_transformers(family, objects, monkeypatch):
     make, criterion = FAMILIES[family]
     example, loss = Example(objects), make()
-    told = example.theirs()
+    arguments = example.theirs()
     if family == "maskformer":
         compared = [criterion.resize_target(target, (8, 10))[0] for target in example.targets]
         read = lambda masks: masks.flatten(1)  # noqa: E731
@@ -207,7 +207,10 @@ def test_matched_pairs_equal_transformers(family, objects, monkeypatch):
     for layer in example.layers:
         with points_in():
             theirs = loss.matcher(
-                layer.mask_logits, layer.class_logits, told["mask_labels"], told["class_labels"]
+                layer.mask_logits,
+                layer.class_logits,
+                arguments["mask_labels"],
+                arguments["class_labels"],
             )
         for index, pairs in enumerate(theirs):
             ours = criterion.matcher.match(

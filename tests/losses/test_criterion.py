@@ -1,4 +1,4 @@
-"""Losses against an independent float64 computation, written straight from the rules."""
+"""Losses against an independent reference in float64."""
 
 import itertools
 from dataclasses import replace
@@ -19,14 +19,14 @@ CLASSES, QUERIES = 3, 5
 
 
 class FixedCandidates(PointCandidates):
-    """Points that every mask selects."""
+    """Candidates of which every mask selects the same points."""
 
     def select(self, logits):
         return self.others.expand(len(logits), -1, -1)
 
 
 class FixedPoints(PointSampler):
-    """The same points for every image and mask."""
+    """Sampler of the same points for every image and mask."""
 
     def __init__(self, points):
         self.points = points
@@ -39,7 +39,7 @@ class FixedPoints(PointSampler):
 
 
 def interpolate(grid: np.ndarray, x: float, y: float) -> float:
-    """Bilinear value at a point from 0 to 1, zero outside, one point at a time."""
+    """Compute the bilinear value at a point from 0 to 1, zero outside."""
     height, width = grid.shape
     column, row = x * width - 0.5, y * height - 0.5
     total = 0.0
@@ -50,7 +50,7 @@ def interpolate(grid: np.ndarray, x: float, y: float) -> float:
     return total
 
 
-def at_points(grids, points):
+def sample_masks(grids, points):
     return np.array([[interpolate(grid, x, y) for x, y in points] for grid in grids])
 
 
@@ -68,23 +68,23 @@ def dice(x, t):
     return 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
 
 
-def golden(layers, targets, points, config=CONFIG):
-    """Total and last terms, with the matching found by trying every assignment."""
+def reference_losses(layers, targets, points, config=CONFIG):
+    """Compute the total and the last layer's terms, matching by exhaustive search."""
     count = max(1, sum(len(target.labels) for target in targets))
     total, terms = 0.0, ()
     for class_logits, mask_logits in layers:
         entropy = weight_sum = mask_sum = dice_sum = 0.0
         for index, target in enumerate(targets):
             probs = softmax(class_logits[index])
-            drawn = at_points(mask_logits[index], points)
-            true = at_points(target.masks.numpy(), points) if len(target.labels) else []
+            sampled_logits = sample_masks(mask_logits[index], points)
+            sampled_truth = sample_masks(target.masks.numpy(), points) if len(target.labels) else []
             labels = target.labels.tolist()
             cost = np.array(
                 [
                     [
                         -2 * probs[q, labels[n]]
-                        + 5 * bce(drawn[q], true[n]).mean()
-                        + 5 * dice(drawn[q], true[n])
+                        + 5 * bce(sampled_logits[q], sampled_truth[n]).mean()
+                        + 5 * dice(sampled_logits[q], sampled_truth[n])
                         for n in range(len(labels))
                     ]
                     for q in range(QUERIES)
@@ -94,14 +94,14 @@ def golden(layers, targets, points, config=CONFIG):
                 itertools.permutations(range(QUERIES), len(labels)),
                 key=lambda queries: sum(cost[q, n] for n, q in enumerate(queries)),
             )
-            wanted = [CLASSES] * QUERIES
+            query_labels = [CLASSES] * QUERIES
             for n, q in enumerate(best):
-                wanted[q] = labels[n]
-                mask_sum += bce(drawn[q], true[n]).mean()
-                dice_sum += dice(drawn[q], true[n])
+                query_labels[q] = labels[n]
+                mask_sum += bce(sampled_logits[q], sampled_truth[n]).mean()
+                dice_sum += dice(sampled_logits[q], sampled_truth[n])
             for q in range(QUERIES):
-                weight = config.no_object_weight if wanted[q] == CLASSES else 1.0
-                entropy -= weight * np.log(probs[q, wanted[q]])
+                weight = config.no_object_weight if query_labels[q] == CLASSES else 1.0
+                entropy -= weight * np.log(probs[q, query_labels[q]])
                 weight_sum += weight
         terms = (entropy / weight_sum, mask_sum / count, dice_sum / count)
         headline = 2 * terms[0] + 5 * terms[1] + 5 * terms[2]
@@ -112,7 +112,7 @@ def golden(layers, targets, points, config=CONFIG):
 def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     images = len(objects)
-    made = [
+    layer_values = [
         (
             torch.randn(images, QUERIES, CLASSES + 1, generator=generator, dtype=dtype),
             3 * torch.randn(images, QUERIES, 6, 8, generator=generator, dtype=dtype),
@@ -126,8 +126,10 @@ def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
         )
         for count in objects
     ]
-    output = SegmenterOutput(*made[-1], tuple(LayerPrediction(*layer) for layer in made[:-1]))
-    return output, targets, made
+    output = SegmenterOutput(
+        *layer_values[-1], tuple(LayerPrediction(*layer) for layer in layer_values[:-1])
+    )
+    return output, targets, layer_values
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -137,7 +139,7 @@ def test_losses_equal_the_reference(seed, objects):
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(seed))
     losses = Criterion(CLASSES, CONFIG)(output, targets, sampler=FixedPoints(points))
     numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
-    expected = golden(numbers, targets, points.double().numpy())
+    expected = reference_losses(numbers, targets, points.double().numpy())
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
@@ -149,14 +151,14 @@ def test_costs_equal_the_reference():
     logits = sample_logits_shared(output.mask_logits[0], points)
     costs = criterion.matcher.costs(output.class_logits[0], logits, sampled)
     probs = softmax(output.class_logits[0].double().numpy())
-    drawn = at_points(output.mask_logits[0].double().numpy(), points.double().numpy())
-    true = at_points(targets[0].masks.numpy(), points.double().numpy())
+    sampled_logits = sample_masks(output.mask_logits[0].double().numpy(), points.double().numpy())
+    sampled_truth = sample_masks(targets[0].masks.numpy(), points.double().numpy())
     expected = [
         [
             -2 * p[label] + 5 * bce(x, t).mean() + 5 * dice(x, t)
-            for label, t in zip(targets[0].labels.tolist(), true, strict=True)
+            for label, t in zip(targets[0].labels.tolist(), sampled_truth, strict=True)
         ]
-        for p, x in zip(probs, drawn, strict=True)
+        for p, x in zip(probs, sampled_logits, strict=True)
     ]
     np.testing.assert_allclose(costs.numpy(), expected, rtol=1e-5, atol=1e-5)
 
@@ -173,14 +175,14 @@ def test_a_query_that_is_not_finite_is_matched_last():
 
 
 @pytest.mark.parametrize(
-    ("others", "apart", "expected"), [(4, False, 3.0), (0, False, 0.5), (0, True, 1.0)]
+    ("others", "per_process", "expected"), [(4, False, 3.0), (0, False, 0.5), (0, True, 1.0)]
 )
-def test_masks_are_counted_over_all_processes(others, apart, expected, monkeypatch):
+def test_masks_are_counted_over_all_processes(others, per_process, expected, monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_backend", lambda: "gloo")
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_reduce", lambda count: count.add_(others))
-    criterion = Criterion(CLASSES, replace(CONFIG, per_process_means=apart))
+    criterion = Criterion(CLASSES, replace(CONFIG, per_process_means=per_process))
     assert criterion.masks_per_process(2 if others else 0) == expected
 
 
@@ -222,27 +224,27 @@ def with_ignored(targets, box):
     return [Target(target.labels, target.masks, ignored) for target in targets]
 
 
-def change_under(output, box):
-    """Spoil every mask logit whose 4 x 4 pixels all lie in the box."""
+def corrupt_logits(output, box):
+    """Corrupt every mask logit whose 4 x 4 pixels are all inside the box."""
     top, bottom, left, right = (side // 4 for side in box)
-    spoiled = [
+    corrupted = [
         layer.clone() for layer in (output.mask_logits, *(a.mask_logits for a in output.auxiliary))
     ]
-    for logits in spoiled:
+    for logits in corrupted:
         logits[..., top:bottom, left:right] = 50 * torch.randn_like(
             logits[..., top:bottom, left:right]
         )
     auxiliary = tuple(
         LayerPrediction(layer.class_logits, logits)
-        for layer, logits in zip(output.auxiliary, spoiled[1:], strict=True)
+        for layer, logits in zip(output.auxiliary, corrupted[1:], strict=True)
     )
-    return SegmenterOutput(output.class_logits, spoiled[0], auxiliary)
+    return SegmenterOutput(output.class_logits, corrupted[0], auxiliary)
 
 
 BOX = (8, 20, 4, 24)
 
 
-def judged(output, targets, config):
+def compute_losses(output, targets, config):
     generator = torch.Generator().manual_seed(3)
     return Criterion(CLASSES, config)(output, targets, generator=generator)
 
@@ -251,7 +253,9 @@ def judged(output, targets, config):
 def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
     output, targets, _ = example(seed)
     targets = with_ignored(targets, BOX)
-    before, after = (judged(o, targets, CONFIG) for o in (output, change_under(output, BOX)))
+    before, after = (
+        compute_losses(o, targets, CONFIG) for o in (output, corrupt_logits(output, BOX))
+    )
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
@@ -260,23 +264,25 @@ def test_ground_truth_at_ignored_pixels_has_no_effect():
     changed = [Target(target.labels, target.masks.clone()) for target in targets]
     for target in changed:
         target.masks[:, BOX[0] : BOX[1], BOX[2] : BOX[3]] ^= True
-    before, after = (judged(output, with_ignored(t, BOX), CONFIG) for t in (targets, changed))
+    before, after = (
+        compute_losses(output, with_ignored(t, BOX), CONFIG) for t in (targets, changed)
+    )
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_the_authors_count_ignored_pixels_as_background():
     output, targets, _ = example(0)
     config = CriterionConfig(num_points=50, ignore_void=False)
-    plain = judged(output, targets, config)
-    told = judged(output, with_ignored(targets, BOX), config)
-    assert torch.equal(plain.total, told.total)
-    spoiled = judged(change_under(output, BOX), with_ignored(targets, BOX), config)
-    assert not torch.equal(plain.total, spoiled.total)
+    plain = compute_losses(output, targets, config)
+    with_ignored_pixels = compute_losses(output, with_ignored(targets, BOX), config)
+    assert torch.equal(plain.total, with_ignored_pixels.total)
+    corrupted = compute_losses(corrupt_logits(output, BOX), with_ignored(targets, BOX), config)
+    assert not torch.equal(plain.total, corrupted.total)
 
 
 def test_an_entirely_ignored_image_can_be_trained_on():
     output, targets, _ = example(0)
-    losses = judged(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
+    losses = compute_losses(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
     assert losses.total.isfinite() and losses.mask_loss == 0
 
 
@@ -316,5 +322,5 @@ def test_more_objects_than_queries_match_as_many_as_there_are_queries():
 
 def test_the_same_generator_gives_the_same_loss():
     output, targets, _ = example(0)
-    first, second = (judged(output, targets, CONFIG) for _ in range(2))
+    first, second = (compute_losses(output, targets, CONFIG) for _ in range(2))
     assert torch.equal(first.total, second.total)

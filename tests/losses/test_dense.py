@@ -1,4 +1,4 @@
-"""MaskFormer's loss against an independent float64 computation, written from the rules."""
+"""MaskFormer's loss against an independent reference in float64."""
 
 import itertools
 
@@ -15,8 +15,8 @@ from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 CONFIG = DenseCriterionConfig()
 
 
-def enlarge(grid: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear values at the centres of finer pixels; beyond the outer cells' centres, theirs."""
+def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Upsample bilinearly; values beyond the outer centres are constant."""
     weights = []
     for length, cells in ((height, grid.shape[0]), (width, grid.shape[1])):
         place = ((np.arange(length) + 0.5) * cells / length - 0.5).clip(0, cells - 1)
@@ -30,8 +30,8 @@ def focal(x, t):
     return np.where(t == 1, inside, outside).mean()
 
 
-def golden(layers, targets):
-    """Total and last terms, with the matching found by trying every assignment."""
+def reference_losses(layers, targets):
+    """Compute the total and the last layer's terms, matching by exhaustive search."""
     count = max(1, sum(len(target.labels) for target in targets))
     total, terms = 0.0, ()
     for class_logits, mask_logits in layers:
@@ -52,15 +52,15 @@ def golden(layers, targets):
                 itertools.permutations(range(QUERIES), len(labels)),
                 key=lambda queries: sum(cost[q, n] for n, q in enumerate(queries)),
             )
-            wanted = [CLASSES] * QUERIES
+            query_labels = [CLASSES] * QUERIES
             for n, q in enumerate(best):
-                wanted[q] = labels[n]
-                drawn = enlarge(mask_logits[index, q], height, width)
-                focal_sum += focal(drawn, masks[n])
-                dice_sum += dice(drawn, masks[n])
+                query_labels[q] = labels[n]
+                upsampled = upsample(mask_logits[index, q], height, width)
+                focal_sum += focal(upsampled, masks[n])
+                dice_sum += dice(upsampled, masks[n])
             for q in range(QUERIES):
-                weight = 0.1 if wanted[q] == CLASSES else 1.0
-                entropy -= weight * np.log(probs[q, wanted[q]])
+                weight = 0.1 if query_labels[q] == CLASSES else 1.0
+                entropy -= weight * np.log(probs[q, query_labels[q]])
                 weight_sum += weight
         terms = (entropy / weight_sum, focal_sum / count, dice_sum / count)
         headline = terms[0] + 20 * terms[1] + terms[2]
@@ -74,7 +74,9 @@ def test_losses_equal_the_reference(objects, at_once, monkeypatch):
     monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": at_once})
     output, targets, layers = example(0, objects)
     losses = DenseCriterion(CLASSES, CONFIG)(output, targets)
-    expected = golden([(c.double().numpy(), m.double().numpy()) for c, m in layers], targets)
+    expected = reference_losses(
+        [(c.double().numpy(), m.double().numpy()) for c, m in layers], targets
+    )
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
@@ -83,7 +85,9 @@ def test_ground_truth_of_any_size_is_compared():
     generator = torch.Generator().manual_seed(5)
     targets = [Target(torch.tensor([0, 2, 1]), torch.rand(3, 23, 31, generator=generator) > 0.6)]
     losses = DenseCriterion(CLASSES, CONFIG)(output, targets)
-    expected = golden([(c.double().numpy(), m.double().numpy()) for c, m in layers], targets)
+    expected = reference_losses(
+        [(c.double().numpy(), m.double().numpy()) for c, m in layers], targets
+    )
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
@@ -95,7 +99,7 @@ def test_losses_and_gradients_equal_transformers(objects):
     theirs = module.MaskFormerLoss(CLASSES, matcher, weight_dict={}, eos_coef=0.1)
     output, targets, layers = example(3, objects)
     inputs = [logits.requires_grad_() for layer in layers for logits in layer]
-    told = theirs(
+    reference_losses = theirs(
         layers[-1][1],
         layers[-1][0],
         [target.masks.float() for target in targets],
@@ -104,10 +108,13 @@ def test_losses_and_gradients_equal_transformers(objects):
     )
     weights = {"cross_entropy": 1, "mask": 20, "dice": 1}
     total = torch.stack(
-        [weights[name.split("_", 1)[1].rstrip("_012")] * term for name, term in told.items()]
+        [
+            weights[name.split("_", 1)[1].rstrip("_012")] * term
+            for name, term in reference_losses.items()
+        ]
     ).sum()
     ours = DenseCriterion(CLASSES, CONFIG)(output, targets)
-    last = torch.stack([told[f"loss_{name}"] for name in weights])
+    last = torch.stack([reference_losses[f"loss_{name}"] for name in weights])
     torch.testing.assert_close(torch.stack(ours[1:4]), last, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(ours.total, total, rtol=1e-5, atol=0)
     pairs = zip(
@@ -120,8 +127,8 @@ def test_losses_and_gradients_equal_transformers(objects):
 BOX = (8, 20, 4, 24)
 
 
-def spoil(layers):
-    """Change every mask logit whose 4 x 4 pixels all lie in the box."""
+def corrupt_logits(layers):
+    """Corrupt every mask logit whose 4 x 4 pixels are all inside the box."""
     changed = [(c, m.clone()) for c, m in layers]
     for _, m in changed:
         m[..., 2:5, 1:6] = 50 * torch.randn_like(m[..., 2:5, 1:6])
@@ -137,7 +144,7 @@ def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
     for target in flipped:
         target.masks[:, BOX[0] : BOX[1], BOX[2] : BOX[3]] ^= True
     for after in (
-        criterion(spoil(layers), with_ignored(targets, BOX)),
+        criterion(corrupt_logits(layers), with_ignored(targets, BOX)),
         criterion(output, with_ignored(flipped, BOX)),
     ):
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
@@ -147,8 +154,11 @@ def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
 def test_the_authors_count_ignored_pixels_as_background():
     output, targets, _ = example(0)
     criterion = DenseCriterion(CLASSES, DenseCriterionConfig(ignore_void=False))
-    plain, told = criterion(output, targets), criterion(output, with_ignored(targets, BOX))
-    assert torch.equal(plain.total, told.total)
+    plain, with_ignored_pixels = (
+        criterion(output, targets),
+        criterion(output, with_ignored(targets, BOX)),
+    )
+    assert torch.equal(plain.total, with_ignored_pixels.total)
 
 
 @pytest.mark.parametrize("objects", [(0,), (0, 0), (4, 0), (9,)], ids=str)
@@ -168,23 +178,23 @@ def test_numbers_that_are_not_finite_are_reported_not_raised():
 
 
 def test_only_a_few_matched_masks_exist_at_full_size(monkeypatch):
-    """Neither all queries nor all matched masks are ever floats at the truth's size."""
+    """Neither all queries nor all matched masks are float tensors at full size at a time."""
     monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": 2 * 24 * 32})
-    seen, kept = [], []
+    calls, saved_sizes = [], []
     real = dense_module.F.interpolate
 
-    def watched(x, size, **told):
-        seen.append((x.shape[0], told["mode"]))
-        return real(x, size, **told)
+    def record_call(x, size, **options):
+        calls.append((x.shape[0], options["mode"]))
+        return real(x, size, **options)
 
-    monkeypatch.setattr(dense_module.F, "interpolate", watched)
+    monkeypatch.setattr(dense_module.F, "interpolate", record_call)
     output, targets, layers = example(0, (5, 4))
     layers[-1][1].requires_grad_()
-    pack = lambda tensor: kept.append(tensor.numel()) or tensor  # noqa: E731
+    pack = lambda tensor: saved_sizes.append(tensor.numel()) or tensor  # noqa: E731
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         DenseCriterion(CLASSES, CONFIG)(output, targets).total.backward()
-    assert max(count for count, mode in seen if mode == "bilinear") == 2
-    assert max(kept) < 24 * 32 * 2 * QUERIES
+    assert max(count for count, mode in calls if mode == "bilinear") == 2
+    assert max(saved_sizes) < 24 * 32 * 2 * QUERIES
 
 
 def test_the_network_determines_the_loss(monkeypatch):

@@ -1,4 +1,4 @@
-"""Losses of masks as factors equal those of computed masks, and so do their gradients."""
+"""Losses and gradients of factored masks equal those of computed masks."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ CONFIG = CriterionConfig(num_points=200)
 
 
 def example(objects, *, ignored=False, dtype=torch.float32):
-    """Give factors, class logits and targets."""
+    """Return factors, class logits and targets."""
     generator = torch.Generator().manual_seed(len(objects))
 
     def draw(*shape):
@@ -50,7 +50,7 @@ def example(objects, *, ignored=False, dtype=torch.float32):
 
 
 def drawn(factors, classes):
-    """Give the same predictions with all masks drawn."""
+    """Return the same predictions with computed masks."""
     embed, own, features = factors
     masks = torch.baddbmm(own, embed, features.flatten(2)).unflatten(-1, features.shape[-2:])
     layers = [
@@ -60,7 +60,7 @@ def drawn(factors, classes):
 
 
 class SeededCandidates(PointCandidates):
-    """Points of each mask that depend on the seed `num_selected`."""
+    """Candidates of which each mask selects points by the seed `num_selected`."""
 
     def select(self, logits):
         generator = torch.Generator().manual_seed(self.num_selected)
@@ -68,7 +68,7 @@ class SeededCandidates(PointCandidates):
 
 
 class Points(PointSampler):
-    """Different points for each image and layer."""
+    """Sampler of different points for each image and layer."""
 
     def __init__(self):
         self.matched = self.drawn = 0
@@ -100,7 +100,7 @@ def test_losses_and_gradients_equal_those_of_computed_masks(objects, ignored, at
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
 def test_sampled_features_equal_sampled_masks(layout):
-    """Inside, across the border, and far outside."""
+    """Points inside, near the border, and far outside."""
     features = torch.randn(1, DIM, 6, 9).contiguous(memory_format=layout)[0]
     points = 1.6 * torch.rand(500, 2) - 0.3
     read, inside = features_at(features, points)
@@ -120,13 +120,15 @@ def test_small_layers_are_computed_together():
 
 def test_no_mask_is_saved_for_backward():
     factors, classes, targets = example((2, 3))
-    kept = []
+    saved_tensors = []
     output = FactoredOutput(tuple(classes), MaskFactors(*factors))
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: saved_tensors.append(t) or t, lambda t: t
+    ):
         Criterion(CLASSES, CONFIG)(output, targets)
-    assert any(tensor is factors[2] for tensor in kept)
-    masks = [t for t in kept if t.shape[-2:] == (6, 8) and t is not factors[2]]
-    assert not masks and not any(t.shape[-1] == 6 * 8 for t in kept if t.ndim)
+    assert any(tensor is factors[2] for tensor in saved_tensors)
+    masks = [t for t in saved_tensors if t.shape[-2:] == (6, 8) and t is not factors[2]]
+    assert not masks and not any(t.shape[-1] == 6 * 8 for t in saved_tensors if t.ndim)
 
 
 def test_layers_without_weight_have_no_gradient():

@@ -1,4 +1,4 @@
-"""The loss of per-pixel classification is cross entropy of the resized scores."""
+"""The loss of per-pixel classification is the cross entropy of resized scores."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def example(seed=0):
     return scores, classes, ignored
 
 
-def told(scores):
+def output_from_scores(scores):
     return SegmenterOutput(torch.zeros(2, CLASSES, CLASSES + 1), scores.log_softmax(1))
 
 
@@ -34,9 +34,11 @@ def targets_of(classes, ignored, shown=range(CLASSES)):
 
 
 def test_it_is_the_cross_entropy_of_resized_scores():
-    """The network tells logarithms of probabilities; the loss is that of its raw scores."""
+    """The network returns log-probabilities; the loss is that of its raw scores."""
     scores, classes, ignored = example()
-    losses = PixelCriterion()(told(scores), targets_of(classes, torch.zeros_like(ignored)))
+    losses = PixelCriterion()(
+        output_from_scores(scores), targets_of(classes, torch.zeros_like(ignored))
+    )
     full = F.interpolate(scores.double(), (24, 32), mode="bilinear", align_corners=False)
     expected = F.cross_entropy(full, classes)
     torch.testing.assert_close(losses.total.double(), expected, rtol=1e-5, atol=0)
@@ -45,20 +47,26 @@ def test_it_is_the_cross_entropy_of_resized_scores():
 
 def test_ignored_and_unlabelled_pixels_do_not_count():
     scores, classes, ignored = example()
-    spoiled = scores.clone()
-    spoiled[1, :, 2:5, 1:6] = 50 * torch.randn(CLASSES, 3, 5)
+    corrupted = scores.clone()
+    corrupted[1, :, 2:5, 1:6] = 50 * torch.randn(CLASSES, 3, 5)
     criterion = PixelCriterion()
-    before, after = (criterion(told(s), targets_of(classes, ignored)) for s in (scores, spoiled))
+    before, after = (
+        criterion(output_from_scores(s), targets_of(classes, ignored)) for s in (scores, corrupted)
+    )
     assert torch.equal(before.total, after.total)
-    nobody = classes.masked_fill(ignored, CLASSES)  # no mask holds these pixels
-    unlabelled = criterion(told(spoiled), targets_of(nobody, torch.zeros_like(ignored)))
+    unlabelled_classes = classes.masked_fill(ignored, CLASSES)  # no mask holds these pixels
+    unlabelled = criterion(
+        output_from_scores(corrupted), targets_of(unlabelled_classes, torch.zeros_like(ignored))
+    )
     assert torch.equal(unlabelled.total, before.total)
 
 
 def test_fully_ignored_images_have_zero_loss_and_gradients():
     scores, classes, ignored = example()
     scores.requires_grad_()
-    losses = PixelCriterion()(told(scores), targets_of(classes, torch.ones_like(ignored)))
+    losses = PixelCriterion()(
+        output_from_scores(scores), targets_of(classes, torch.ones_like(ignored))
+    )
     losses.total.backward()
     assert losses.total == 0 and scores.grad.abs().sum() == 0
 
@@ -66,9 +74,11 @@ def test_fully_ignored_images_have_zero_loss_and_gradients():
 def test_every_layer_counts_and_the_last_is_read():
     scores, classes, ignored = example()
     targets = targets_of(classes, ignored)
-    alone = [PixelCriterion()(told(each), targets).total for each in (scores, 2 * scores)]
-    earlier = LayerPrediction(*told(2 * scores)[:2])
-    losses = PixelCriterion()(told(scores)._replace(auxiliary=(earlier,)), targets)
+    alone = [
+        PixelCriterion()(output_from_scores(each), targets).total for each in (scores, 2 * scores)
+    ]
+    earlier = LayerPrediction(*output_from_scores(2 * scores)[:2])
+    losses = PixelCriterion()(output_from_scores(scores)._replace(auxiliary=(earlier,)), targets)
     torch.testing.assert_close(losses.total, alone[0] + alone[1])
     assert losses.class_loss == alone[0]
 

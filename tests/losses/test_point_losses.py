@@ -1,4 +1,4 @@
-"""Losses that keep little give the numbers and gradients of those that keep all."""
+"""Memory-saving losses have the values and gradients of the reference."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_gradients_equal_finite_differences():
 def test_only_the_gradient_is_saved_for_backward():
     logits, ground_truth, known = example(4)
     actual = point_losses(logits, ground_truth, known, (5.0, 5.0))
-    assert [kept.shape for kept in actual.weighted.grad_fn.saved_tensors] == [logits.shape]
+    assert [saved.shape for saved in actual.weighted.grad_fn.saved_tensors] == [logits.shape]
 
 
 def test_without_gradients_nothing_is_saved_for_backward():

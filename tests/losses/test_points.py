@@ -1,4 +1,4 @@
-"""Which points a mask is judged at."""
+"""Selection of the points at which masks are compared."""
 
 import pytest
 import torch
@@ -21,25 +21,25 @@ CONFIG = CriterionConfig(num_points=64)
 
 
 def blobs(count: int) -> torch.Tensor:
-    """Draw smooth logits, so that being undecided is a line and not a lottery."""
+    """Draw smooth logits, so that uncertain cells form lines."""
     coarse = torch.randn(1, count, 3, 3, generator=torch.Generator().manual_seed(4))
     return 6 * F.interpolate(coarse, (12, 12), mode="bicubic")[0]
 
 
 def test_the_most_uncertain_candidates_are_kept():
     logits, candidates = blobs(5), torch.rand(200, 2)
-    kept = uncertain_points(logits, candidates, None, 50)
+    selected = uncertain_points(logits, candidates, None, 50)
     certainty = sample_logits_shared(logits, candidates).abs().sort(dim=1).values
-    actual = sample_logits(logits, kept).abs().sort(dim=1).values
+    actual = sample_logits(logits, selected).abs().sort(dim=1).values
     torch.testing.assert_close(actual, certainty[:, :50])
 
 
 def test_unknown_candidates_come_last():
     logits, candidates = blobs(2), torch.rand(60, 2)
     unknown = candidates[:, 0] < 0.5
-    kept = uncertain_points(logits, candidates, unknown, 20)
+    selected = uncertain_points(logits, candidates, unknown, 20)
     assert unknown.sum() > 20
-    assert (kept[..., 0] >= 0.5).all()
+    assert (selected[..., 0] >= 0.5).all()
     assert (uncertain_points(logits, candidates, None, 20)[..., 0] < 0.5).any()
 
 
@@ -55,7 +55,7 @@ def test_the_points_of_a_mask_do_not_depend_on_other_masks():
 
 
 def test_shared_candidates_leave_the_mean_of_every_mask_alone():
-    """A mask sees points of the distribution that its own candidates would have given."""
+    """Shared candidates have the same distribution of points as separate ones."""
     logits, draws = blobs(3), 400
     generator = torch.Generator().manual_seed(1)
     sampler = PointSampler(CONFIG, generator)
@@ -98,13 +98,13 @@ def test_known_points_never_read_an_unknown_pixel_or_cell(size):
     known = weights == 1
     assert not reads[known].any()
     assert 0 < known.float().mean() < 1
-    if size == (6, 8):  # the cells line up with the pixels: not one point too many is left out
+    if size == (6, 8):  # cells and pixels are aligned: exactly the unknown points are left out
         assert torch.equal(known, reads == 0)
 
 
 def test_most_points_lie_where_the_prediction_is_undecided():
     config = CriterionConfig(num_points=400)
-    logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # undecided along the middle
+    logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # uncertain along the middle
     sampler = PointSampler(config, torch.Generator().manual_seed(0))
     points = sampler.candidates(None, CPU).select(logits)
     near = (points[0, :, 0] - 0.5).abs() < 0.2

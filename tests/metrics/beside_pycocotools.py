@@ -1,4 +1,4 @@
-"""Images of objects, and what pycocotools says of them."""
+"""Random images of objects, and their scores by pycocotools."""
 
 import contextlib
 import io
@@ -11,15 +11,15 @@ from unimask.metrics import Objects
 ImageArray = tuple[Objects, Objects]
 
 
-def coco_of(images: list[ImageArray], labels: int):
-    """Give the truth as pycocotools reads it, and the detections."""
+def write_coco_objects(images: list[ImageArray], labels: int):
+    """Return ground truth and detections as objects of pycocotools."""
     from pycocotools.coco import COCO
 
-    truth, found = [], []
+    truth, detections = [], []
     for image, (predicted, true) in enumerate(images, start=1):
-        # Detections with boxes would have the areas of those.
-        own = {"bbox"} if predicted.masks else set()
-        found += [{k: e[k] for k in e.keys() - own} for e in entries(predicted, image)]
+        # pycocotools would take the areas of detections from their boxes.
+        removed = {"bbox"} if predicted.masks else set()
+        detections += [{k: e[k] for k in e.keys() - removed} for e in entries(predicted, image)]
         truth += [entry | {"id": len(truth) + i} for i, entry in enumerate(entries(true, image), 1)]
     coco = COCO()
     coco.dataset = {
@@ -29,11 +29,11 @@ def coco_of(images: list[ImageArray], labels: int):
     }
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
-        return coco, coco.loadRes(found) if found else None
+        return coco, coco.loadRes(detections) if detections else None
 
 
 def entries(objects: Objects, image: int) -> list[dict]:
-    """Write objects down as COCO does."""
+    """Return objects as COCO annotations."""
     rows = []
     for i in range(len(objects)):
         x0, y0, x1, y1 = objects.boxes[i].tolist()
@@ -52,15 +52,17 @@ def entries(objects: Objects, image: int) -> list[dict]:
     return rows
 
 
-def their_scores(images, labels: int, kind: str = "segm", most: tuple[int, ...] = (1, 10, 100)):
-    """Give pycocotools' precision (thresholds, recalls, classes, areas), and recall with counts."""
+def their_scores(
+    images, labels: int, kind: str = "segm", max_detections: tuple[int, ...] = (1, 10, 100)
+):
+    """Return pycocotools' precision (thresholds, recalls, classes, areas), and recall."""
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = coco_of(images, labels)
-    if found is None:
+    truth, detections = write_coco_objects(images, labels)
+    if detections is None:
         return None
-    run = COCOeval(truth, found, kind)
-    run.params.maxDets = list(most)
+    run = COCOeval(truth, detections, kind)
+    run.params.maxDets = list(max_detections)
     with contextlib.redirect_stdout(io.StringIO()):
         run.evaluate()
         run.accumulate()
@@ -68,28 +70,28 @@ def their_scores(images, labels: int, kind: str = "segm", most: tuple[int, ...] 
 
 
 def random_image(random: np.random.Generator, size=(24, 20), labels: int = 3) -> ImageArray:
-    """Give true blobs, some of them crowds, and detections that are more or less like them.
+    """Draw true blobs, some of them crowds, and more or less similar detections.
 
     Scores are coarse, so that many are equal; masks may be empty, or a single pixel.
     """
     truth = [blob(random, size) for _ in range(random.integers(0, 7))]
     true_labels = random.integers(0, labels, len(truth))
-    found, found_labels = [], []
+    detections, found_labels = [], []
     for mask, label in zip(truth, true_labels, strict=True):
         for _ in range(random.integers(0, 4)):
             moved = np.roll(mask, random.integers(-1, 2, 2), (0, 1))
-            found.append(moved ^ (random.random(size) < random.choice([0, 0, 0.02])))
+            detections.append(moved ^ (random.random(size) < random.choice([0, 0, 0.02])))
             found_labels.append(label if random.random() < 0.8 else random.integers(labels))
     for _ in range(random.integers(0, 4)):
-        found.append(blob(random, size))
+        detections.append(blob(random, size))
         found_labels.append(random.integers(labels))
     predicted = Objects.from_masks(
-        [RunLength.from_mask(mask) for mask in found],
+        [RunLength.from_mask(mask) for mask in detections],
         np.array(found_labels, np.int64),
-        scores=random.integers(0, 6, len(found)) / 5,
+        scores=random.integers(0, 6, len(detections)) / 5,
     )
     crowds = random.random(len(truth)) < 0.2
-    # Annotated areas are not counted pixels: COCO's come from polygons.
+    # Annotated areas differ from pixel counts: COCO's are computed from polygons.
     areas = [mask.sum() * random.choice([1, 1.0, 4, 40, 200]) for mask in truth]
     true = Objects.from_masks(
         [RunLength.from_mask(mask) for mask in truth], true_labels, crowds=crowds, areas=areas
@@ -98,7 +100,7 @@ def random_image(random: np.random.Generator, size=(24, 20), labels: int = 3) ->
 
 
 def blob(random: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Give a rectangle, a pixel, everything or nothing."""
+    """Draw a rectangle, a pixel, everything or nothing."""
     mask = np.zeros(size, bool)
     kind = random.random()
     y, x = random.integers(0, size[0]), random.integers(0, size[1])

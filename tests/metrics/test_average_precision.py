@@ -1,4 +1,4 @@
-"""AP and AR against pycocotools: on generated images, and on the detections that it publishes."""
+"""AP and AR against pycocotools, on generated images and on its published detections."""
 
 import json
 import re
@@ -17,11 +17,11 @@ from unimask.metrics import AveragePrecision, Objects, box_ious, mask_ious
 from unimask.metrics.average_precision import AREA_RANGES
 
 LABELS = LabelSet(("cat", "dog", "tree"), (True,) * 3)
-"""Of the generated images."""
+"""Classes of the generated images."""
 
 
-def hold_equal(images, kind="segm", most=(1, 10, 100)) -> None:
-    """Compare every number that the scores are means of."""
+def assert_equal_tables(images, kind="segm", most=(1, 10, 100)) -> None:
+    """Compare all precisions and recalls with pycocotools."""
     ious = {"segm": mask_ious, "bbox": box_ious}[kind]
     ours = AveragePrecision(LABELS, max_detections=most, ious=ious)
     for image in images:
@@ -44,15 +44,15 @@ def hold_equal(images, kind="segm", most=(1, 10, 100)) -> None:
 def test_pycocotools_agrees(seed, kind):
     random = np.random.default_rng(seed)
     images = [random_image(random) for _ in range(4)]
-    if kind == "bbox":  # whose detections have the areas of their boxes
+    if kind == "bbox":  # areas of detections are those of their boxes
         images = [(Objects.from_boxes(p.boxes, p.label_ids, scores=p.scores), t) for p, t in images]
-    hold_equal(images, kind)
+    assert_equal_tables(images, kind)
 
 
 @settings(max_examples=6)
 @given(st.integers(0, 100_000), st.sampled_from([(1, 2, 3), (1, 10, 300), (100, 300, 1000)]))
 def test_any_number_of_detections_counts(seed, most):
-    """Not -1 beyond a hundred, as with those who kept COCO's summary."""
+    """Limits above a hundred do not give -1, unlike COCO's summary."""
     random = np.random.default_rng(seed)
     size, truth = (32, 32), []
     for _ in range(12):
@@ -66,12 +66,12 @@ def test_any_number_of_detections_counts(seed, most):
         ),
         Objects.from_masks([RunLength.from_mask(mask) for mask in truth], np.arange(12) % 2),
     )
-    hold_equal([image], most=most)
+    assert_equal_tables([image], most=most)
 
 
 @pytest.fixture(scope="module")
 def published(real_data):
-    """COCO's hundred images, and the detections and scores that pycocotools publishes."""
+    """Hundred images of COCO, with detections and scores published by pycocotools."""
     from pycocotools.coco import COCO
 
     folder = real_data / "evaluators"
@@ -104,16 +104,16 @@ def test_published_scores_are_reproduced_to_the_last_digit(published, kind):
     precision = AveragePrecision(labels, ious=ious)
     for image in sorted(truth.imgs):
         true = truth.imgToAnns[image]
-        mine = [entry for entry in found[kind] if entry["image_id"] == image]
+        entries = [entry for entry in found[kind] if entry["image_id"] == image]
         rest = {
-            "label_ids": [label_of[entry["category_id"]] for entry in mine],
-            "scores": [entry["score"] for entry in mine],
+            "label_ids": [label_of[entry["category_id"]] for entry in entries],
+            "scores": [entry["score"] for entry in entries],
         }
         if kind == "segm":
-            masks = [RunLength.from_coco(entry["segmentation"]) for entry in mine]
+            masks = [RunLength.from_coco(entry["segmentation"]) for entry in entries]
             predicted = Objects.from_masks(masks, **rest)
         else:
-            predicted = Objects.from_boxes(corners([entry["bbox"] for entry in mine]), **rest)
+            predicted = Objects.from_boxes(corners([entry["bbox"] for entry in entries]), **rest)
         masks = Objects.from_masks(
             [mask_of(truth.annToRLE(entry)) for entry in true],
             [label_of[entry["category_id"]] for entry in true],
@@ -127,7 +127,7 @@ def test_published_scores_are_reproduced_to_the_last_digit(published, kind):
 
 
 def corners(boxes: list[list[float]]) -> np.ndarray:
-    """Give x0, y0, x1, y1 of x, y, width, height."""
+    """Convert x, y, width, height to x0, y0, x1, y1."""
     table = np.array(boxes, np.float64).reshape(-1, 4)
     return np.concatenate([table[:, :2], table[:, :2] + table[:, 2:]], axis=1)
 

@@ -1,4 +1,4 @@
-"""Boundaries against the paper's words in loops."""
+"""Boundaries against a reference in loops."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from unimask.metrics import AveragePrecision, BoundaryIoU, Objects, boundary_iou
 from unimask.metrics.boundaries import boundary, boundary_mask, boundary_width
 
 
-def plain_boundary(mask: np.ndarray, width: int) -> np.ndarray:
-    """Pixels of the mask that see something else within a square around them."""
+def reference_boundary(mask: np.ndarray, width: int) -> np.ndarray:
+    """Return the pixels of a mask with another pixel in the square around them."""
     padded = np.pad(mask, width)
     side, out = 2 * width + 1, np.zeros_like(mask)
     for y, x in np.argwhere(mask):
@@ -26,7 +26,7 @@ def plain_boundary(mask: np.ndarray, width: int) -> np.ndarray:
 def test_equals_the_reference_implementation(seed, width):
     random = np.random.default_rng(seed)
     mask = blob(random, (17, 23)) | blob(random, (17, 23))
-    np.testing.assert_array_equal(boundary(mask, width), plain_boundary(mask, width))
+    np.testing.assert_array_equal(boundary(mask, width), reference_boundary(mask, width))
 
 
 @pytest.mark.parametrize(("size", "width"), [((480, 640), 16), ((10, 10), 1), ((427, 640), 15)])
@@ -43,7 +43,7 @@ def test_pairs_get_the_lesser_iou(seed):
         expected = masks[row, column]
         if expected >= 0.5 and not truth.crowds[column]:
             pair = (predicted.masks[row], truth.masks[column])
-            first, second = (plain_boundary(rle.to_mask(), 2) for rle in pair)
+            first, second = (reference_boundary(rle.to_mask(), 2) for rle in pair)
             expected = min(expected, (first & second).sum() / (first | second).sum())
         assert both[row, column] == pytest.approx(expected)
 
@@ -78,7 +78,7 @@ def test_boundaries_of_classes(seed):
         scores.update(predicted, truth)
         for label in range(3):
             rims = [
-                plain_boundary((ids == label) | (truth < 0), 2) & (ids == label) & (truth >= 0)
+                reference_boundary((ids == label) | (truth < 0), 2) & (ids == label) & (truth >= 0)
                 for ids in (predicted, truth)
             ]
             sums[label] += (rims[0] & rims[1]).sum(), (rims[0] | rims[1]).sum()

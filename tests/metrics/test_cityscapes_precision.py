@@ -1,4 +1,4 @@
-"""Cityscapes' AP: its corners. `benchmarks/agreement/cityscapes.py` holds it to the authors'."""
+"""Corner cases of Cityscapes' AP; `benchmarks/agreement/cityscapes.py` compares the authors'."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def mask(rows: int, columns: int, top: int = 0, left: int = 0) -> RunLength:
 
 
 def objects(*found) -> Objects:
-    """Give objects of masks, labels, and scores; a score of None makes a group."""
+    """Return objects of masks, labels, and scores; a score of None makes a group."""
     return Objects.from_masks(
         [mask for mask, *_ in found],
         [label for _, label, _ in found],
@@ -62,7 +62,7 @@ def test_absent_classes_do_not_count():
 
 
 def test_missed_objects_score_zero():
-    """Where nothing is right or wrong, which the authors' script does not survive."""
+    """Without true or false positives, the authors' script crashes."""
     void = mask(10, 10, 10, 10)
     assert scores_of([], [(CAR, 0, 1.0)])["AP"] == 0
     assert scores_of([(void, 0, 0.9)], [(CAR, 0, 1.0)], void)["AP"] == 0

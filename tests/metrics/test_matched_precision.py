@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from unimask.metrics import MatchedPrecision
 
 
-def plain_score(predicted, truth, threshold):
-    """TP / (TP + FP + FN) by loops over masks."""
+def reference_score(predicted, truth, threshold):
+    """Compute TP / (TP + FP + FN) by loops over masks."""
     found = [predicted == n for n in np.unique(predicted) if n]
     true = [truth == n for n in np.unique(truth) if n]
     matches = sum(any((p & t).sum() / (p | t).sum() > threshold for p in found) for t in true)
@@ -24,7 +24,7 @@ def test_equals_the_reference_implementation(seed):
         truth = np.kron(random.integers(0, 5, (4, 4)), np.ones((3, 3), int))
         predicted = np.where(random.random(truth.shape) < 0.15, random.integers(0, 6), truth)
         precision.update(predicted, truth)
-        expected.append([plain_score(predicted, truth, t) for t in (0.5, 0.7, 0.9)])
+        expected.append([reference_score(predicted, truth, t) for t in (0.5, 0.7, 0.9)])
     found = precision.compute()
     means = 100 * np.mean(expected, axis=0)
     assert found["AP_match@0.50"] == pytest.approx(means[0])

@@ -10,7 +10,7 @@ from unimask.metrics import Objects, mask_ious
 
 
 def dense_ious(predicted: Objects, truth: Objects) -> np.ndarray:
-    """IoUs by counting pixels."""
+    """Compute IoUs by counting pixels."""
     table = np.zeros((len(predicted), len(truth)))
     for row, one in enumerate(predicted.masks):
         for column, other in enumerate(truth.masks):
@@ -36,7 +36,7 @@ def test_noise_has_many_runs():
 
 
 def test_runs_that_touch_are_one():
-    """Other people's run lengths have empty runs in between."""
+    """Run lengths of other tools may contain empty runs."""
     torn = RunLength((3, 4), np.array([2, 3, 0, 2, 5], np.uint32))
     whole = RunLength((3, 4), np.array([2, 5, 5], np.uint32))
     other = RunLength.from_mask(blob(np.random.default_rng(5), (3, 4)) | (np.eye(3, 4) > 0))

@@ -1,4 +1,4 @@
-"""Dice and Hausdorff 95 against all distances in a table."""
+"""Dice and Hausdorff 95 against a table of all distances."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from unimask.metrics.surfaces import hausdorff_95
 LABELS = LabelSet(("organ", "tumour", "ground"), (False,) * 3)
 
 
-def plain_surface(mask: np.ndarray) -> np.ndarray:
-    """Give the coordinates of pixels with a neighbour outside of the mask."""
+def reference_surface(mask: np.ndarray) -> np.ndarray:
+    """Return the coordinates of pixels with a neighbour outside the mask."""
     padded = np.pad(mask, 1)
     sides = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
     return np.argwhere(mask & ~np.all(sides, axis=0))
@@ -27,7 +27,7 @@ def test_equals_the_reference_implementation(seed):
     random = np.random.default_rng(seed)
     first, second = (blob(random, (20, 24)) for _ in range(2))
     first[3, 4] = second[11, 7] = True
-    table = cdist(plain_surface(first), plain_surface(second))
+    table = cdist(reference_surface(first), reference_surface(second))
     expected = np.percentile(np.concatenate([table.min(1), table.min(0)]), 95)
     assert hausdorff_95(first, second) == pytest.approx(expected)
 
@@ -54,5 +54,5 @@ def test_missed_classes_have_no_distance():
     scores.update(np.zeros((4, 4), int), truth)
     assert scores.per_class()["tumour"] == {"Dice": 0, "HD95": None}
     truth[:] = -1
-    scores.update(np.ones((4, 4), int), truth)  # nothing is known: nothing counts
+    scores.update(np.ones((4, 4), int), truth)  # all pixels are ignored
     assert scores.per_class()["tumour"] == {"Dice": 0, "HD95": None}

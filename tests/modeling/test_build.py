@@ -101,7 +101,9 @@ def test_local_positions_do_not_depend_on_the_size_of_the_map():
     small = sine_positions((3, 5), 8, cpu, torch.float32, wave=8.0)
     large = sine_positions((30, 50), 8, cpu, torch.float32, wave=8.0)
     torch.testing.assert_close(large[:, :3, :5], small)
-    torch.testing.assert_close(large[0, 8], large[0, 0])  # the shortest wave has come round
+    torch.testing.assert_close(
+        large[0, 8], large[0, 0]
+    )  # the shortest wave has completed its period
 
 
 def test_a_larger_image_gets_more_queries():
@@ -113,7 +115,7 @@ def test_a_larger_image_gets_more_queries():
     assert counts[2] == learned + TINY_PROPOSALS.transformer_decoder.max_proposals
 
 
-# transformers' own modules, built from configurations of the same numbers, count these. OneFormer's
+# Parameters of transformers' modules with the same configurations. OneFormer's
 # have 17.54 of them in the text branch, and its authors publish 219, 220, 372 and 223 without it.
 # That library has no encoder for MaskFormer's ResNets, no R101c and no baselines; its paper has 45,
 # 64 and 60 million, and 42, 63, 102 and 212 for the Swins.

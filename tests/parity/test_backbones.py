@@ -72,7 +72,7 @@ def dinat(kernel: int, layer_scale: float) -> tuple[DiNAT, torch.nn.Module]:
 
 @contextmanager
 def without_natten():
-    """Let their DiNAT run without NATTEN, whose versions of today lack what it imports.
+    """Run their DiNAT without NATTEN, whose current versions lack the imported functions.
 
     What is replaced is one method, with the text of the paper: each pixel attends to the nearest
     ones, per axis, among those a multiple of the dilation away. (As it stands, that method of
@@ -92,13 +92,15 @@ def attend_to_nearest(self, hidden_states, output_attentions=False):
         for project in (self.query, self.key, self.value)
     )
     rows, columns = (nearest(n, self.kernel_size, self.dilation) for n in (h, w))
-    seen = (slice(None), rows[:, None, :, None], columns[None, :, None, :])
-    logits = (query[:, :, :, None, None] * key[seen]).sum(-1) / self.attention_head_size**0.5
+    neighbours = (slice(None), rows[:, None, :, None], columns[None, :, None, :])
+    logits = (query[:, :, :, None, None] * key[neighbours]).sum(-1) / self.attention_head_size**0.5
     down = (rows - torch.arange(h)[:, None]) // self.dilation + self.kernel_size - 1
     right = (columns - torch.arange(w)[:, None]) // self.dilation + self.kernel_size - 1
     bias = self.rpb[:, down[:, None, :, None], right[None, :, None, :]]
     weights = (logits + bias.permute(1, 2, 3, 4, 0)).flatten(3, 4).softmax(3)
-    mixed = (weights.unflatten(3, (self.kernel_size, -1))[..., None] * value[seen]).sum((3, 4))
+    mixed = (weights.unflatten(3, (self.kernel_size, -1))[..., None] * value[neighbours]).sum(
+        (3, 4)
+    )
     return (mixed.flatten(3),)
 
 
@@ -160,7 +162,7 @@ UNUSED = ("num_batches_tracked", "relative_position_index", "swin.layernorm.weig
 
 
 def renamed(state: dict[str, torch.Tensor], rules: list) -> dict[str, torch.Tensor]:
-    """Give their tensors our names, and join query, key and value."""
+    """Rename their tensors to our names, and join query, key and value."""
     actual = {}
     for name, tensor in state.items():
         if name.endswith(UNUSED):
@@ -175,7 +177,7 @@ def renamed(state: dict[str, torch.Tensor], rules: list) -> dict[str, torch.Tens
 
 
 def randomise(model: torch.nn.Module) -> None:
-    """Make every number matter: those that start at zero or one would hide mistakes."""
+    """Randomise all weights: zeros and ones at initialisation would hide mistakes."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
@@ -209,7 +211,7 @@ def pair(request) -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 def their_maps(theirs: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """Give their maps; ConvNeXt sees images as its authors pad them, as it drops rests."""
+    """Return their maps; images for ConvNeXt are padded, as it drops remainders."""
     if theirs.config.model_type == "dinat":
         with without_natten():
             return list(theirs(images).feature_maps)
@@ -236,7 +238,7 @@ def test_maps_equal_the_reference(pair, size):
 
 
 def test_gradients_equal_the_reference(pair):
-    """Learning takes other paths than predicting: fused attention gives its mask no gradient."""
+    """Training uses other code paths, as fused attention has no gradient of its mask."""
     ours, theirs = pair
     images = torch.randn(2, 3, 75, 109, generator=torch.Generator().manual_seed(1))
     for model, run in ((ours, ours), (theirs, lambda x: their_maps(theirs, x))):

@@ -1,4 +1,4 @@
-"""`evaluate` against pycocotools, from the same two files: COCO's truth, and results for it."""
+"""`evaluate` against pycocotools, from the same ground truth and result files."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ def polygon(random: np.random.Generator) -> list[float]:
 
 
 def write_dataset(folder, seed: int):
-    """Write COCO's truth, whose areas are not its masks' pixels, and results that are near it."""
+    """Write COCO ground truth, whose areas differ from pixel counts, and similar results."""
     from pycocotools import mask as coco
 
     random = np.random.default_rng(seed)
@@ -52,7 +52,7 @@ def write_dataset(folder, seed: int):
                     "area": float(rle.area * random.choice([0, 0.5, 1, 4, 40, 200])),
                     "bbox": [0, 0, 5, 5],
                     "iscrowd": int(crowd),
-                    "ignore": int(random.random() < 0.2),  # which pycocotools forgets
+                    "ignore": int(random.random() < 0.2),  # pycocotools ignores it
                 }
             )
             for _ in range(random.integers(0, 3)):
@@ -84,7 +84,7 @@ def write_dataset(folder, seed: int):
 
 
 def their_stats(folder, results) -> list[float | None]:
-    """Give pycocotools' twelve numbers in percent, None where it says -1."""
+    """Return pycocotools' twelve scores in percent, None instead of -1."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -97,7 +97,7 @@ def their_stats(folder, results) -> list[float | None]:
     return [None if value < 0 else 100 * value for value in run.stats.tolist()]
 
 
-def same(ours: dict, theirs: list[float | None]) -> None:
+def assert_equal_scores(ours: dict, theirs: list[float | None]) -> None:
     for name, value in zip(STATS, theirs, strict=True):
         assert ours[name] == (None if value is None else pytest.approx(value, abs=1e-9)), name
 
@@ -106,7 +106,9 @@ def same(ours: dict, theirs: list[float | None]) -> None:
 @given(seed=st.integers(0, 10_000))
 def test_annotated_areas_determine_size_classes(tmp_path_factory, seed):
     folder, results = write_dataset(tmp_path_factory.mktemp("coco") / "data", seed)
-    same(evaluate(folder, results=results, split=None)["metrics"], their_stats(folder, results))
+    assert_equal_scores(
+        evaluate(folder, results=results, split=None)["metrics"], their_stats(folder, results)
+    )
 
 
 def test_files_without_areas_have_those_of_their_masks(tmp_path):
@@ -121,11 +123,11 @@ def test_files_without_areas_have_those_of_their_masks(tmp_path):
     for image in range(IMAGES):
         sample = dataset[image]
         assert sample.areas is None
-        mine = [entry for entry in content["annotations"] if entry["image_id"] == image + 1]
-        for number, entry in enumerate(mine, start=1):
+        entries = [entry for entry in content["annotations"] if entry["image_id"] == image + 1]
+        for number, entry in enumerate(entries, start=1):
             entry["area"] = int(sample.mask(number).sum())
     ground_truth.write_text(json.dumps(content))
-    same(bare, their_stats(folder, results))
+    assert_equal_scores(bare, their_stats(folder, results))
 
 
 def test_areas_are_kept_when_a_dataset_is_converted(tmp_path):

@@ -1,7 +1,7 @@
-"""Every preset with every number changed: `transformers` runs the same network, or none.
+"""Every preset with every value changed: `transformers` runs an equal network, or refuses it.
 
-A folder that says it is a Mask2Former, OneFormer or MaskFormer must give the same logits there; all
-others say that they are ours, and come back here unchanged.
+A folder of type Mask2Former, OneFormer or MaskFormer must give the same logits there; all
+others have the type unimask, and round-trip unchanged.
 """
 
 import json
@@ -36,9 +36,9 @@ TINY = {
     "dilations": ((1,), (2,), (1, 3), (1,)), "channels": (8, 16, 16, 32), "dims": (8, 12, 24, 16),
     "stem_channels": 8,
 }  # fmt: skip
-"""Numbers of sizes, none of which changes how a network is made."""
+"""Small sizes that do not change the structure of a network."""
 
-OTHER = {
+REPLACEMENTS = {
     "dim": 64, "mask_dim": 48, "num_layers": 2, "num_heads": 2, "num_points": 2, "ffn_dim": 24,
     "num_queries": 9, "num_groups": 8, "vocabulary": 120, "context": 3, "length": 50,
     "num_classes": 1, "embed_dim": 16, "depths": (1, 2, 1, 2), "window_size": 4, "kernel_size": 5,
@@ -47,27 +47,27 @@ OTHER = {
     "mlp_ratio": 2.5, "drop_path": 0.07, "dropout": 0.37, "layer_scale": 0.5, "task_length": 50,
     "projector_layers": 3, "proposals": 0.3, "last_dilations": (2,),
 }  # fmt: skip
-"""What numbers are changed to; booleans are turned round."""
+"""Replacement values; booleans are inverted."""
 
-PAIRS = {
+ALTERNATIVES = {
     "block": ("basic", "bottleneck"), "stem": ("basic", "deeplab"),
     "norm": ("frozen_batch", "group"),
 }  # fmt: skip
-"""What there are two of."""
+"""Fields with two allowed values."""
 
-WHOLE = {
+OPTIONAL_PARTS = {
     "task_queries": TaskQueriesConfig(num_layers=1),
     "text": TextConfig(dim=32, num_layers=1, vocabulary=99, context=2),
     "encoder": MapEncoderConfig(num_layers=1, num_heads=4, ffn_dim=16),
 }
-"""Parts that stand where there are none."""
+"""Optional parts."""
 
 
 HEADS = (1, 2, 2, 4)
 
 
 def shrink(part):
-    """The same structure in few numbers."""
+    """Return a small part of the same structure."""
     config = {
         field.name: shrink(value) if is_dataclass(value) else TINY.get(field.name, value)
         for field in fields(part)
@@ -78,60 +78,58 @@ def shrink(part):
     return replace(part, **config)
 
 
-def other(name, value):
-    """A number that is not `value`."""
+def replacement_value(name, value):
+    """Return another valid value than `value`."""
     if name == "num_heads" and isinstance(value, tuple):
         return HEADS[::-1]
-    if name in PAIRS:
-        return next(one for one in PAIRS[name] if one != value)
-    return not value if isinstance(value, bool) else OTHER[name]
+    if name in ALTERNATIVES:
+        return next(one for one in ALTERNATIVES[name] if one != value)
+    return not value if isinstance(value, bool) else REPLACEMENTS[name]
 
 
 def changed(part, path=""):
-    """The part with each of its numbers changed in turn, and where that number is."""
+    """Yield the part with each of its values changed in turn, and the path of the value."""
     for field in fields(part):
-        value, name, where = getattr(part, field.name), field.name, f"{path}{field.name}"
+        value, name, key = getattr(part, field.name), field.name, f"{path}{field.name}"
         if name == "kind" or (name == "text" and part.task_queries is None):
             continue
         if is_dataclass(value):
-            for inner, new in changed(value, f"{where}."):
+            for inner, new in changed(value, f"{key}."):
                 yield inner, replace(part, **{name: new})
-            if name in WHOLE:
-                yield where, replace(part, **{name: None})
+            if name in OPTIONAL_PARTS:
+                yield key, replace(part, **{name: None})
         else:
-            yield (
-                where,
-                replace(part, **{name: WHOLE[name] if value is None else other(name, value)}),
-            )
+            new = OPTIONAL_PARTS[name] if value is None else replacement_value(name, value)
+            yield key, replace(part, **{name: new})
 
 
 def structure(config):
-    """The kinds of a network's parts."""
+    """Return the types of a network's parts."""
     parts = config.backbone, config.pixel_decoder, config.transformer_decoder
     return *(type(part).__name__ for part in parts), config.task_queries is not None
 
 
 def variants(*, every: bool):
-    """Small networks of all presets and, number by number, what they become when it changes.
+    """Return small networks of all presets, and variants with one changed value each.
 
-    A number is changed in one preset of those that have the same kinds of parts around it, or in
+    A value is changed in one preset of those with the same types of surrounding parts, or in
     `every` preset.
     """
-    actual, seen = {}, set()
+    actual, covered = {}, set()
     for name, make in PRESETS.items():
         tiny = shrink(make(3))
         actual.setdefault(tiny, name)
-        for where, config in changed(tiny):
+        for path, config in changed(tiny):
             kinds = structure(tiny)
-            around = kinds if where.startswith("backbone") else kinds[1:]
-            if every or (where, around) not in seen:
-                actual.setdefault(config, f"{name} {where}")
-            seen.add((where, around))
+            context = kinds if path.startswith("backbone") else kinds[1:]
+            if every or (path, context) not in covered:
+                actual.setdefault(config, f"{name} {path}")
+            covered.add((path, context))
     return actual
 
 
 def random_checkpoint(config):
-    """A network all of whose numbers matter; ids of the task are large, so they count less."""
+    """Return a network with random weights; task ids are large, so their weights are small."""
     network = build_skeleton(config).eval()
     random_weights(network)
     if network.task_encoder is not None:
@@ -155,9 +153,9 @@ CHECKED, EVERY = variants(every=False), variants(every=True)
 
 
 def check_folder(config, folder):
-    """Hold a written folder to what it says it is; in float64, since rounding is not the question.
+    """Check that a written folder matches its model type, in float64 to exclude rounding.
 
-    Some of their steps stay in float32, so logits may differ in their fourth digit.
+    Some steps of `transformers` stay in float32, so logits may differ in their fourth digit.
     """
     network, checkpoint = random_checkpoint(config)
     write_huggingface(folder, checkpoint)
@@ -184,12 +182,12 @@ def check_folder(config, folder):
     with without_natten(), torch.no_grad():
         theirs = MODELS[family].from_pretrained(folder).double().eval()
         expected, actual = theirs(images, *tokens), network.double()(images, requested)
-    for one, other in (
+    for one, replacement_value in (
         (actual.class_logits, expected.class_queries_logits),
         (actual.mask_logits, expected.masks_queries_logits),
     ):
         assert one.std() > 0.01
-        torch.testing.assert_close(one, other.to(one.dtype), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(one, replacement_value.to(one.dtype), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore")

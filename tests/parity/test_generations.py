@@ -1,4 +1,4 @@
-"""Folders as releases 4 and 5 of `transformers` write them: one network, whatever the form."""
+"""Folders of releases 4 and 5 of `transformers` give the same network."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ NETWORKS = {
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def network(request):
-    """A network of release 5."""
+    """Network of release 5."""
     model = NETWORKS[request.param]()
     random_weights(model)
     return model
@@ -67,30 +67,30 @@ def network(request):
 
 @pytest.fixture(scope="module")
 def folder(network, tmp_path_factory):
-    """Its folder as everybody saves it."""
-    place = tmp_path_factory.mktemp("usual")
-    network.save_pretrained(place)
-    return place
+    """Folder saved with default options."""
+    target = tmp_path_factory.mktemp("usual")
+    network.save_pretrained(target)
+    return target
 
 
-def assert_same(place, folder):
-    """Say that two folders hold the same network."""
-    found, expected = read_huggingface(place), read_huggingface(folder)
+def assert_same(target, folder):
+    """Check that two folders contain the same network."""
+    found, expected = read_huggingface(target), read_huggingface(folder)
     assert found.description == expected.description
     assert found.state.keys() == expected.state.keys()
     assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
 
 
-def describe(place, change):
+def describe(target, change):
     """Change config.json."""
-    content = json.loads((place / "config.json").read_text())
+    content = json.loads((target / "config.json").read_text())
     change(content)
-    (place / "config.json").write_text(json.dumps(content))
+    (target / "config.json").write_text(json.dumps(content))
 
 
-def copy(folder, place):
-    shutil.copytree(folder, place)
-    return place
+def copy(folder, target):
+    shutil.copytree(folder, target)
+    return target
 
 
 def test_the_new_names_of_release_5_are_read(network, folder, tmp_path):
@@ -99,7 +99,7 @@ def test_the_new_names_of_release_5_are_read(network, folder, tmp_path):
 
 
 def test_release_5_writes_new_names(tmp_path):
-    """The test above would pass if release 5 had stopped to write them."""
+    """The test above would be trivial if release 5 stopped writing them."""
     mask2former(swin()).save_pretrained(tmp_path, save_original_format=False)
     block = f"{ENCODER}.swin.encoder.layers.0.blocks.0"
     names = load_file(tmp_path / "model.safetensors").keys()
@@ -107,35 +107,35 @@ def test_release_5_writes_new_names(tmp_path):
 
 
 def test_pickles_and_buffers_of_release_4_are_read(folder, tmp_path):
-    """Its Swin keeps numbers of positions, its batch norms count, and `.bin` was the rule."""
-    place = copy(folder, tmp_path / "model")
-    tensors = load_file(place / "model.safetensors")
+    """Release 4 stores position indices and batch counters, and `.bin` files by default."""
+    target = copy(folder, tmp_path / "model")
+    tensors = load_file(target / "model.safetensors")
     for name in list(tensors):
         if name.endswith("relative_position_bias_table"):
             index = name.replace("bias_table", "index")
             tensors[index] = torch.zeros(49, 49, dtype=torch.int64)
-    (place / "model.safetensors").unlink()
-    torch.save(tensors, place / "pytorch_model.bin")
-    assert_same(place, folder)
+    (target / "model.safetensors").unlink()
+    torch.save(tensors, target / "pytorch_model.bin")
+    assert_same(target, folder)
 
 
 def test_default_values_may_be_omitted(network, folder, tmp_path):
-    """As releases around 4.40 do in nested configurations (`recursive_diff_dict`)."""
-    place = copy(folder, tmp_path / "model")
+    """Releases around 4.40 omit them in nested configurations (`recursive_diff_dict`)."""
+    target = copy(folder, tmp_path / "model")
 
     def leave_out(content):
         for part in ("backbone_config", "decoder_config"):
             if part in content:
-                kept = content[part]
-                usual = type(getattr(network.config, part))().to_dict()
+                section = content[part]
+                defaults = type(getattr(network.config, part))().to_dict()
                 content[part] = {
                     key: value
-                    for key, value in kept.items()
-                    if key == "model_type" or value != usual.get(key, "none")
+                    for key, value in section.items()
+                    if key == "model_type" or value != defaults.get(key, "none")
                 }
 
-    describe(place, leave_out)
-    assert_same(place, folder)
+    describe(target, leave_out)
+    assert_same(target, folder)
 
 
 CONFIGS = {
@@ -146,8 +146,8 @@ CONFIGS = {
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_defaults_are_those_of_the_schema(kind):
-    usual = json.loads(getattr(transformers, CONFIGS[kind])().to_json_string(use_diff=False))
-    assert {name: usual[name] for name in DEFAULTS[kind]} == DEFAULTS[kind]
+    defaults = json.loads(getattr(transformers, CONFIGS[kind])().to_json_string(use_diff=False))
+    assert {name: defaults[name] for name in DEFAULTS[kind]} == DEFAULTS[kind]
 
 
 def test_two_default_class_names_may_be_omitted(tmp_path):
@@ -166,16 +166,16 @@ def test_two_default_class_names_may_be_omitted(tmp_path):
 
 @pytest.mark.parametrize("backbone_keys", [{"backbone_config": None}, {}])
 def test_backbone_types_are_inferred_from_tensor_names(folder, tmp_path, backbone_keys):
-    place = copy(folder, tmp_path / "model")
+    target = copy(folder, tmp_path / "model")
 
-    def name_it(content):
+    def set_backbone(content):
         content.pop("backbone_config")
         content.update(
             backbone="microsoft/some-backbone", use_pretrained_backbone=True, **backbone_keys
         )
 
-    describe(place, name_it)
-    actual, expected = read_huggingface(place), read_huggingface(folder)
+    describe(target, set_backbone)
+    actual, expected = read_huggingface(target), read_huggingface(folder)
     assert actual.state.keys() == expected.state.keys()
     assert all(torch.equal(actual.state[n], value) for n, value in expected.state.items())
 
@@ -183,19 +183,19 @@ def test_backbone_types_are_inferred_from_tensor_names(folder, tmp_path, backbon
 @pytest.mark.parametrize("name", ["hf-hub:somebody/model", "local-dir:/tmp", "a/b/c", ""])
 @pytest.mark.parametrize("described", [True, False])
 def test_timm_loads_no_other_source(folder, tmp_path, name, described):
-    place = copy(folder, tmp_path / "model")
+    target = copy(folder, tmp_path / "model")
     timm = {"model_type": "timm_backbone", "backbone": name}
 
-    def name_it(content):
+    def set_backbone(content):
         content.pop("backbone_config")
         content.update(
             {"backbone_config": timm} if described else {**timm_by_name, "backbone": name}
         )
 
     timm_by_name = {"backbone_config": None, "use_timm_backbone": True}
-    describe(place, name_it)
+    describe(target, set_backbone)
     with pytest.raises(CheckpointError, match="timm has no model"):
-        read_huggingface(place)
+        read_huggingface(target)
 
 
 @pytest.mark.parametrize(

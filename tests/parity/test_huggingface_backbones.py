@@ -1,4 +1,4 @@
-"""Folders of Mask2Former on ConvNeXt and DiNAT: read from `transformers`, and written for it."""
+"""Mask2Former on ConvNeXt and DiNAT: folders from and for `transformers`."""
 
 import json
 
@@ -63,7 +63,7 @@ BACKBONES = {
 
 
 def attend(self, hidden_states, output_attentions=False):
-    """What their attention means; it needs a version of NATTEN that no longer installs."""
+    """Compute their attention; theirs needs a version of NATTEN that no longer installs."""
     query, key, value = (
         project(hidden_states).unflatten(-1, (self.num_attention_heads, -1))
         for project in (self.query, self.key, self.value)
@@ -81,7 +81,7 @@ def without_natten():
 
 
 def random_weights(model: nn.Module) -> None:
-    """Make every number of the backbone matter, and leave the rest as it starts."""
+    """Randomise the weights of the backbone, and keep the others at initialisation."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.model.pixel_level_module.encoder.named_parameters():
@@ -93,7 +93,7 @@ def random_weights(model: nn.Module) -> None:
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def pair(request, tmp_path_factory, without_natten):
-    """A network of theirs and the folder that they save, read here, with what it should say."""
+    """Network of `transformers`, its saved folder, and the expected backbone configuration."""
     torch.manual_seed(0)
     backbone, expected = BACKBONES[request.param]
     config = transformers.Mask2FormerConfig(
@@ -116,10 +116,10 @@ def test_transformers_folders_predict_the_same_here(pair):
     ours.load_state_dict(checkpoint.state)
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        wanted, actual = theirs(images), ours(images)
+        reference, actual = theirs(images), ours(images)
     assert actual.mask_logits.std() > 0.05
-    assert_same_logits(actual.mask_logits, wanted.masks_queries_logits)
-    assert_same_logits(actual.class_logits, wanted.class_queries_logits)
+    assert_same_logits(actual.mask_logits, reference.masks_queries_logits)
+    assert_same_logits(actual.class_logits, reference.class_queries_logits)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -134,13 +134,13 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     assert not backbone
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        wanted, found = theirs(images), again.eval()(images)
-    torch.testing.assert_close(found.masks_queries_logits, wanted.masks_queries_logits)
+        expected, found = theirs(images), again.eval()(images)
+    torch.testing.assert_close(found.masks_queries_logits, expected.masks_queries_logits)
     assert read_huggingface(tmp_path).description.config == checkpoint.description.config
 
 
 def changed(folder, tmp_path, change) -> None:
-    """Save what is in a folder again, with a changed description of its backbone."""
+    """Copy a folder with a changed backbone configuration."""
     write_huggingface(tmp_path, read_huggingface(folder))
     config = json.loads((tmp_path / "config.json").read_text())
     change(config["backbone_config"])
@@ -170,7 +170,7 @@ def test_absolute_positions_of_a_swin_are_refused(tmp_path):
 
 @pytest.mark.parametrize("pair", ["dinat"], indirect=True)
 def test_missing_dilations_are_an_error(pair, tmp_path):
-    """No weight tells them: a wrong set would load and predict nonsense."""
+    """They cannot be inferred from weights, and wrong ones would predict nonsense."""
     changed(pair[1], tmp_path, lambda backbone: backbone.pop("dilations"))
     with pytest.raises(CheckpointError, match="lacks 'dilations'"):
         read_huggingface(tmp_path)

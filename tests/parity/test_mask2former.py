@@ -1,10 +1,10 @@
-"""Mask2Former here and in `transformers`: equal weights, equal logits, both ways."""
+"""Mask2Former: logits equal those of `transformers`, for reading and writing."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint, with_description
 from parity.theirs import assert_same_logits, random_weights, resnet, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -25,7 +25,7 @@ SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
 
 @pytest.fixture(scope="module", params=BACKBONES, ids=str)
 def pair(request, tmp_path_factory):
-    """The same network twice: theirs, and its folder read here."""
+    """Network of `transformers`, and the same network read from its folder."""
     torch.manual_seed(0)
     config = transformers.Mask2FormerConfig(
         backbone_config=BACKBONES[request.param],
@@ -136,6 +136,6 @@ def test_networks_of_other_channels_load_in_transformers(config, tmp_path):
     backbone = replace(config.backbone, in_channels=4)
     checkpoint = tiny_checkpoint(replace(config, backbone=backbone))
     rules = checkpoint.description.preprocessing.with_channels(4)
-    write_huggingface(tmp_path, described(checkpoint, preprocessing=rules))
+    write_huggingface(tmp_path, with_description(checkpoint, preprocessing=rules))
     theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
     compare(theirs, ours_of(checkpoint), torch.randn(1, 4, 75, 109))

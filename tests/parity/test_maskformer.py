@@ -1,4 +1,4 @@
-"""MaskFormer here and in `transformers`: equal weights, equal logits, both ways."""
+"""MaskFormer: logits equal those of `transformers`, for reading and writing."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
 
 @pytest.fixture(scope="module", params=BACKBONES, ids=str)
 def pair(request, tmp_path_factory):
-    """The same network twice: theirs, and its folder read here."""
+    """Network of `transformers`, and the same network read from its folder."""
     torch.manual_seed(0)
     config = transformers.MaskFormerConfig(
         backbone_config=BACKBONES[request.param],
@@ -50,9 +50,9 @@ def pair(request, tmp_path_factory):
 
 
 def run_theirs(theirs, pixel_values):
-    """Their logits, and what their heads say of every layer's normalised output.
+    """Return their logits, and the outputs of their heads for every layer's normalised output.
 
-    Their own auxiliary logits are made of outputs without the norm, which the authors apply.
+    Their own auxiliary logits lack the norm that the authors apply.
     """
     outputs = []
     hooks = [

@@ -1,4 +1,4 @@
-"""OneFormer here and in `transformers`: equal weights, equal logits for every task, both ways."""
+"""OneFormer: logits of every task equal those of `transformers`, for reading and writing."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def config_of(**changes) -> "transformers.OneFormerConfig":
             "num_attention_heads": 4,
             "dim_feedforward": 40,
             "encoder_feedforward_dim": 48,
-            "dropout": 0.0,  # theirs drops in the pixel decoder even when predicting
+            "dropout": 0.0,  # theirs applies dropout in the pixel decoder even in eval mode
             "num_queries": 11,
             "num_labels": 5,
             "query_dec_layers": 2,
@@ -45,7 +45,7 @@ def config_of(**changes) -> "transformers.OneFormerConfig":
     ids=["whole", "without texts", "without task norm"],
 )
 def pair(request, tmp_path_factory):
-    """The same network twice: theirs, and its folder read here."""
+    """Network of `transformers`, and the same network read from its folder."""
     torch.manual_seed(0)
     theirs = transformers.OneFormerForUniversalSegmentation(config_of(**request.param)).eval()
     random_weights(theirs)
@@ -60,7 +60,7 @@ def pair(request, tmp_path_factory):
 
 
 def run_theirs(theirs, pixel_values, tasks):
-    """Their network calls its text branch whenever it has one: give it something to read."""
+    """Run their network with dummy texts, as it always calls its text branch."""
     tokens = torch.tensor([task_tokens(task, 77) for task in tasks]).float()
     text = torch.zeros(len(tasks), 8, 77, dtype=torch.long)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_the_task_changes_the_output(pair):
 
 
 def attend_to_earlier_tokens(layer, hidden_states, key_padding_mask=None):
-    """The authors' layer; theirs has the causal mask and does not hand it on."""
+    """Compute the authors' layer; that of `transformers` does not pass on its causal mask."""
     normed = layer.layer_norm1(hidden_states)
     mask = layer.attn_mask
     mixed = layer.self_attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]

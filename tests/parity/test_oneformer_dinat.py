@@ -1,4 +1,4 @@
-"""OneFormer on DiNAT, exported for `transformers`: the same network there, and here again."""
+"""OneFormer on DiNAT, exported for `transformers` and read again."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ DINAT = DiNATConfig(
 TINY = replace(TINY_ONEFORMER, backbone=DINAT, num_classes=3, text=None)
 
 LOSS = {"criterion.empty_weight", "criterion.logit_scale"}
-"""What their loss keeps beside the network."""
+"""Tensors of their loss."""
 
 
 def labels_of(count: int) -> LabelSet:
@@ -36,7 +36,7 @@ def labels_of(count: int) -> LabelSet:
 
 
 def random_checkpoint(config) -> Checkpoint:
-    """A network all of whose numbers matter; ids of the task are large, so they count less."""
+    """Return a network with random weights; task ids are large, so their weights are small."""
     torch.manual_seed(0)
     network = build_segmenter(config)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def description_of(config):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A network of ours, and the folder that is written of it."""
+    """Our network, and its exported folder."""
     checkpoint = random_checkpoint(TINY)
     folder = tmp_path_factory.mktemp("exported")
     write_huggingface(folder, checkpoint)
@@ -112,8 +112,8 @@ def test_the_published_size_has_the_authors_names_and_shapes(texts):
         theirs = transformers.OneFormerForUniversalSegmentation(
             transformers.OneFormerConfig.from_dict(values)
         )
-    wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
     state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    assert ours.items() <= wanted.items()
-    assert wanted.keys() - ours.keys() <= LOSS
+    assert ours.items() <= expected.items()
+    assert expected.keys() - ours.keys() <= LOSS

@@ -1,4 +1,4 @@
-"""The Hub's own preprocessing is that of `transformers`, to the pixel."""
+"""Hub preprocessing equals that of `transformers` to the pixel."""
 
 import json
 

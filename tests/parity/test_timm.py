@@ -99,9 +99,13 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
     predictor = unimask.build(
         "maskformer-swin-tiny", labels=("a", "b"), backbone="timm:mobilevit_s", device="cpu"
     )
-    told = timm.get_pretrained_cfg("mobilevit_s")
-    assert predictor.description.preprocessing.mean == tuple(255 * value for value in told.mean)
-    assert predictor.description.preprocessing.std == tuple(255 * value for value in told.std)
+    pretrained_cfg = timm.get_pretrained_cfg("mobilevit_s")
+    assert predictor.description.preprocessing.mean == tuple(
+        255 * value for value in pretrained_cfg.mean
+    )
+    assert predictor.description.preprocessing.std == tuple(
+        255 * value for value in pretrained_cfg.std
+    )
     assert "timm:mobilevit_s" in predictor.name
 
 

@@ -1,4 +1,4 @@
-"""Backbones of `transformers`, small, and weights that hide no mistake."""
+"""Small backbones of `transformers`, with random weights."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def resnet(layer_type: str) -> "transformers.ResNetConfig":
 
 
 def random_weights(model: torch.nn.Module) -> None:
-    """Make every number matter: those that start at zero or one would hide mistakes."""
+    """Randomise all weights: zeros and ones at initialisation would hide mistakes."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
@@ -49,9 +49,9 @@ def random_weights(model: torch.nn.Module) -> None:
 
 
 def assert_same_logits(found: torch.Tensor, expected: torch.Tensor) -> None:
-    """Compare to what float32 leaves of sums: a logit near zero is one of terms of any size.
+    """Compare logits relative to the largest, as those near zero are sums of large terms.
 
-    Either side was seen as far as 1.5e-6 of the greatest logit from the network in float64.
+    Either side differed by up to 1.5e-6 of the largest logit from the network in float64.
     """
     atol = max(1e-4, 3e-6 * float(expected.detach().abs().max()))
     torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)

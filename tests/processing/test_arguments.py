@@ -1,4 +1,4 @@
-"""What post-processing and prediction refuse, in one line each."""
+"""Invalid arguments of post-processing and prediction are one-line errors."""
 
 import inspect
 
@@ -12,7 +12,7 @@ from unimask.errors import SettingsError, TaskError, UnimaskError
 from unimask.processing import postprocess
 
 unchecked = inspect.unwrap(postprocess)
-"""Without the type checks of the tests, which come first and are not there for users."""
+"""Post-processing without the type checks of the tests, which users do not have."""
 
 NAN, INF = float("nan"), float("inf")
 USUAL = {
@@ -25,8 +25,8 @@ USUAL = {
 }
 
 
-def refuse(reason, task="panoptic", logits=None, **changes):
-    """Hold a refusal to one line that names the argument."""
+def assert_refused(reason, task="panoptic", logits=None, **changes):
+    """Check that an argument is refused in one line that names it."""
     class_logits, mask_logits = logits or (torch.zeros(5, 3), torch.zeros(5, 8, 8))
     with pytest.raises(UnimaskError) as caught:
         unchecked(class_logits, mask_logits, **USUAL | {"task": task} | changes)
@@ -42,7 +42,7 @@ SHARES = [-1, 2, -0.01, NAN, INF, True, "0.5", [0.5]]
 )
 def test_thresholds_are_numbers_from_0_to_1(name, value):
     for task in ("panoptic", "instance"):
-        refuse(f"{name} is ", task, **{name: value})
+        assert_refused(f"{name} is ", task, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_thresholds_are_numbers_from_0_to_1(name, value):
 )
 def test_other_arguments_outside_their_range(name, values):
     for value in values:
-        refuse(name, **{name: value})
+        assert_refused(name, **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_other_arguments_outside_their_range(name, values):
     ],
 )
 def test_arguments_that_contradict_each_other(changes, reason):
-    refuse(reason, **changes)
+    assert_refused(reason, **changes)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_arguments_that_contradict_each_other(changes, reason):
     ],
 )
 def test_logits_of_wrong_shapes_are_refused(class_logits, mask_logits, reason):
-    refuse(reason, logits=(class_logits, mask_logits))
+    assert_refused(reason, logits=(class_logits, mask_logits))
 
 
 def test_valid_arguments_pass_unchanged():

@@ -1,4 +1,4 @@
-"""Masks put together from blocks are the masks."""
+"""Masks assembled from blocks equal whole masks."""
 
 import pytest
 import torch

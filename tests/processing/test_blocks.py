@@ -1,4 +1,4 @@
-"""Blocks: how they are grouped, and how the best of rows is found."""
+"""Grouping of blocks, and arg-max over rows."""
 
 import torch
 from hypothesis import given
@@ -21,7 +21,7 @@ def test_first_argmax_returns_the_first_of_equal_values(rows, count, seed):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, 3, (count, rows, 2, 5), generator=generator).float()
     numbers = torch.rand(count, 20, generator=generator).topk(rows).indices.sort().values
-    expected = values.numpy().argmax(1)  # the first of equals, which torch's does not promise
+    expected = values.numpy().argmax(1)  # the first of equal values, which torch does not guarantee
     owner, best = first_argmax(numbers, values.clone())
     selected = numbers[:, :, None, None].expand(values.shape)
     selected = selected.gather(1, torch.from_numpy(expected)[:, None])[:, 0]

@@ -1,6 +1,6 @@
-"""Decisions are those of the plain rules, but for ties closer than 1e-6, whatever the logits.
+"""Results equal the reference for any logits, except for ties closer than 1e-6.
 
-The rules are written in float64, from masks at full size that PyTorch resizes in float32.
+The reference uses float64, on masks at full size that PyTorch resizes in float32.
 """
 
 import pytest
@@ -19,7 +19,7 @@ side = st.integers(1, 90)
 
 @st.composite
 def scenes(draw):
-    """Draw logits of any smoothness and sureness, and sizes that lead to the image's."""
+    """Draw logits of any smoothness and scale, and sizes of input and image."""
     size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
     queries = draw(st.integers(1, 30))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
@@ -40,18 +40,18 @@ def scenes(draw):
 
 
 def resized(maps, new_size):
-    """One bilinear step."""
+    """Resize bilinearly."""
     return F.interpolate(maps[None], new_size, mode="bilinear", align_corners=False)[0]
 
 
 def full_size(scene):
-    """Both steps, with whole masks."""
+    """Resize whole masks in both steps."""
     _, mask_logits, padded, shown, original = scene
     return resized(resized(mask_logits, padded)[:, : shown[0], : shown[1]], original).double()
 
 
 def actual(scene, task, **rules):
-    """What `postprocess` gives, with small blocks, of which several grids are needed."""
+    """Run `postprocess` with small blocks, which need several grids."""
     class_logits, mask_logits, padded, shown, original = scene
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_SIDE", 8)
@@ -112,7 +112,7 @@ def test_panoptic(scene, uncertain):
     exists = (masks >= 0.5).flatten(1).any(1)[winner]
     if uncertain == "void":
         expected = expected.where(half, 0)
-    # A segment exists if the query has a pixel of its own; one that hangs on a tie is left open.
+    # A segment exists if the query wins a pixel; segments that depend on ties are not compared.
     open_ = ((masks - 0.5).abs() < TIE).flatten(1).any(1)[winner]
     expected = expected.where(exists, 0)
     lookup = torch.zeros(len(result) + 1, dtype=torch.long)
@@ -136,7 +136,7 @@ def test_instance(scene):
         if THINGS[label] and inside.any():
             expected.append((score * float(masks[query].sigmoid()[inside].mean()), label, query))
     result = actual(scene, "instance")
-    if len(result) != len(expected):  # a mask of nothing but ties
+    if len(result) != len(expected):  # a mask that consists of ties
         near = (masks.sigmoid() - 0.5).abs() < TIE
         assert near.any()
         return

@@ -1,4 +1,4 @@
-"""Images of every kind are read, or refused in one line that names file and mend."""
+"""Images of every kind are read, or refused in one line that names the file and a fix."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
 def png_header(width, height):
-    """A PNG that promises pixels and has none."""
+    """Return a PNG header without pixel data."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -33,7 +33,7 @@ def png_header(width, height):
 
 
 @pytest.fixture
-def refused(tmp_path):
+def assert_refused(tmp_path):
     def check(name, content, hint):
         path = tmp_path / name
         if content is not None:
@@ -47,27 +47,27 @@ def refused(tmp_path):
 
 
 class TestRefusals:
-    def test_missing_files_are_refused(self, refused):
-        refused("nowhere.png", None, "does not exist: check the path")
+    def test_missing_files_are_refused(self, assert_refused):
+        assert_refused("nowhere.png", None, "does not exist: check the path")
 
     def test_folder(self, tmp_path):
         with pytest.raises(ImageError, match="is a folder"):
             read_image(tmp_path)
 
-    def test_name_too_long(self, refused):
-        refused("x" * 300, None, "cannot be opened")
+    def test_name_too_long(self, assert_refused):
+        assert_refused("x" * 300, None, "cannot be opened")
 
-    def test_empty_files_are_refused(self, refused):
-        refused("empty.png", b"", "0 bytes.*again")
+    def test_empty_files_are_refused(self, assert_refused):
+        assert_refused("empty.png", b"", "0 bytes.*again")
 
-    def test_text_named_png(self, refused):
-        refused("text.png", b"dear reader\n" * 9, "not an image of a known kind: save it as")
+    def test_text_named_png(self, assert_refused):
+        assert_refused("text.png", b"dear reader\n" * 9, "not an image of a known kind: save it as")
 
-    def test_truncated_jpeg(self, refused):
+    def test_truncated_jpeg(self, assert_refused):
         stream = io.BytesIO()
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(stream, "JPEG")
-        refused("cut.jpg", stream.getvalue()[:-900], r"damaged \(.*truncated.*again")
+        assert_refused("cut.jpg", stream.getvalue()[:-900], r"damaged \(.*truncated.*again")
 
     def test_chunks_declaring_gigabytes_allocate_nothing(self, tmp_path):
         stream = io.BytesIO()
@@ -81,17 +81,19 @@ class TestRefusals:
         tracemalloc.stop()
         assert image.shape == (7, 9, 3) and image[0, 0].tolist() == [1, 2, 3] and peak < 2**24
 
-    def test_headers_without_pixels_are_refused(self, refused):
-        refused("cut.png", png_header(9, 9), "damaged")
+    def test_headers_without_pixels_are_refused(self, assert_refused):
+        assert_refused("cut.png", png_header(9, 9), "damaged")
 
     def test_truncated_open_image(self):
         with pytest.raises(ImageError, match="damaged"):
             read_image(Image.open(io.BytesIO(png_header(9, 9))))
 
     @pytest.mark.parametrize("side", [14_200, 30_000])
-    def test_bomb_is_refused_from_its_header(self, refused, side):
+    def test_bomb_is_refused_from_its_header(self, assert_refused, side):
         before = Image.MAX_IMAGE_PIXELS
-        refused("bomb.png", png_header(side, side), r"200,000,000: raise max_pixels \(--max-pixels")
+        assert_refused(
+            "bomb.png", png_header(side, side), r"200,000,000: raise max_pixels \(--max-pixels"
+        )
         assert before == Image.MAX_IMAGE_PIXELS
 
     def test_the_pixel_limit_is_configurable(self, tmp_path):
@@ -101,7 +103,9 @@ class TestRefusals:
             read_image(path, max_pixels=99)
         assert read_image(path, max_pixels=100).shape == (10, 10, 3)
         path.write_bytes(png_header(30_000, 30_000))
-        with pytest.raises(ImageError, match="damaged"):  # past the limit, the pixels are missed
+        with pytest.raises(
+            ImageError, match="damaged"
+        ):  # below the limit, the missing pixels are reported
             read_image(path, max_pixels=10**9)
 
     def test_limit_holds_for_arrays_and_pil(self):
@@ -168,7 +172,7 @@ class TestKinds:
     def test_exif_orientation_is_applied(self, tmp_path, orientation):
         upright = np.zeros((16, 32, 3), np.uint8)
         upright[:8, :8] = 255
-        # How a camera stores it, by the number it then writes.
+        # Stored orientation by EXIF value.
         stored = {
             1: upright,
             2: upright[:, ::-1],
@@ -213,7 +217,7 @@ class TestDepth:
     @pytest.mark.parametrize(
         ("values", "expected"),
         [
-            (np.array([[0, 65535]], np.int32), [0, 255]),  # what PIL makes of some 16-bit files
+            (np.array([[0, 65535]], np.int32), [0, 255]),  # mode of some 16-bit files in PIL
             (np.array([[0, 2**31 - 1]], np.int32), [0, 255]),
             (np.array([[0, 2**32 - 1]], np.uint32), [0, 255]),
             (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
@@ -349,7 +353,7 @@ class TestLists:
             ("**/*", ["a.JPG", "b.png", "inner/c.tif"]),
             ("inner/../*.png", ["inner/../b.png"]),
             ("b.png", ["b.png"]),
-            ("missing.png", ["missing.png"]),  # reading it says so
+            ("missing.png", ["missing.png"]),  # reading it reports the error
         ],
     )
     def test_images_of_a_folder_or_pattern(self, folder, pattern, expected):
@@ -368,7 +372,7 @@ class TestLists:
         (folder / "inner" / "deep" / "up").symlink_to(folder)
         actual = [str(path.relative_to(folder)) for path in list_images(folder)]
         assert actual == ["a.JPG", "b.png", "inner/c.tif", "inner/deep/d.png"]
-        inside = list_images(folder / "results")  # asked for by its name
+        inside = list_images(folder / "results")  # requested by its name
         assert [path.name for path in inside] == ["x_overlay.png"]
 
     def test_a_name_with_brackets_is_a_name(self, folder):

@@ -1,4 +1,4 @@
-"""Images with other channels than RGB: what is read is what was saved, or one clear line."""
+"""Images with other channels than RGB are read exactly, or refused in one line."""
 
 import io
 import warnings
@@ -72,7 +72,7 @@ def test_bands_of_an_image_are_its_channels(tmp_path, mode):
     source = pixels[..., 0].astype(np.uint16) * 257 if mode == "I;16" else pixels.squeeze()
     Image.fromarray(source).save(tmp_path / "a.png")
     found = read_image(tmp_path / "a.png", channels=bands)
-    assert np.array_equal(found, pixels)  # alpha too: nothing is blended with it
+    assert np.array_equal(found, pixels)  # including alpha, without blending
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -150,8 +150,8 @@ def test_a_large_array_is_refused_before_it_is_read(tmp_path):
 def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
     image = stack(channels, size=(40, 60))
     rules = PreprocessingConfig(shortest_edge=20, longest_edge=99).with_channels(channels)
-    ready = preprocess(image, rules)
-    assert ready.pixel_values.shape == (channels, 32, 32)
+    preprocessed = preprocess(image, rules)
+    assert preprocessed.pixel_values.shape == (channels, 32, 32)
     for index in range(channels):
         alone = preprocess(
             image[..., index : index + 1],
@@ -160,7 +160,7 @@ def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
                 mean=rules.mean[index : index + 1], std=rules.std[index : index + 1],
             ),
         )  # fmt: skip
-        np.testing.assert_array_equal(ready.pixel_values[index], alone.pixel_values[0])
+        np.testing.assert_array_equal(preprocessed.pixel_values[index], alone.pixel_values[0])
 
 
 def test_overlays_show_the_first_three_channels():

@@ -1,4 +1,4 @@
-"""The three tasks against a direct float32 statement of the authors' rules."""
+"""The three tasks against a float32 reference of the authors' rules."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def logits_of(seed: int, size: tuple[int, int], queries: int = 12):
 
 
 def full_size(mask_logits, padded, shown, original):
-    """Two bilinear steps, written as the authors do: whole masks, one after the other."""
+    """Resize whole masks in two bilinear steps, like the authors."""
     masks = F.interpolate(mask_logits[None], padded, mode="bilinear", align_corners=False)
     masks = masks[:, :, : shown[0], : shown[1]]
     return F.interpolate(masks, original, mode="bilinear", align_corners=False)[0]
@@ -72,8 +72,8 @@ def test_semantic(sizes, resize):
     assert all(segment.score is None for segment in result.segments)
 
 
-def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold, uncertain="void"):
-    """`panoptic_inference` of the authors, written plainly; also gives pixels close to a tie.
+def reference_panoptic(class_logits, masks, object_threshold, overlap_threshold, uncertain="void"):
+    """Reference of the authors' `panoptic_inference`; also returns pixels close to a tie.
 
     That of MaskFormer (uncertain="winner") lacks the cut at one half.
     """
@@ -112,7 +112,7 @@ def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold, unce
 def test_panoptic(sizes, seed, uncertain):
     class_logits, mask_logits = logits_of(seed, sizes[0])
     masks = full_size(mask_logits, *sizes[1:])
-    ids, info, tie = panoptic_rule(class_logits, masks, 0.5, 0.3, uncertain)
+    ids, info, tie = reference_panoptic(class_logits, masks, 0.5, 0.3, uncertain)
     rules = {"object_threshold": 0.5, "overlap_threshold": 0.3, "uncertain_pixels": uncertain}
     result = postprocess(class_logits, mask_logits, **arguments(sizes, "panoptic", **rules))
     actual = torch.from_numpy(result.segmentation)
@@ -122,7 +122,7 @@ def test_panoptic(sizes, seed, uncertain):
 
 
 def test_maskformer_assigns_every_pixel():
-    """One confident query, sure of a corner alone: Mask2Former gives it that, MaskFormer all."""
+    """A query confident in one corner gets that corner in Mask2Former, all pixels in MaskFormer."""
     class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
     mask_logits = torch.full((1, 8, 8), -3.0)
     mask_logits[:, :4, :4] = 5
@@ -176,15 +176,15 @@ def test_hidden_instances_are_left_out_on_request(seed, minimum):
     logits = logits_of(seed, SIZES[0][0], queries=30)
     everything = postprocess(*logits, **arguments(SIZES[0], "instance"))
     actual = postprocess(*logits, **arguments(SIZES[0], "instance", min_visible=minimum))
-    taken, kept = np.zeros(SIZES[0][3], bool), []
+    taken, visible = np.zeros(SIZES[0][3], bool), []
     for segment in everything.segments:
         mask = segment.rle.to_mask()
         if (mask & ~taken).sum() >= minimum * mask.sum():
             taken |= mask
-            kept.append((segment.score, segment.rle))
-    assert 0 < len(kept) < len(everything.segments)
-    assert [(segment.score, segment.rle) for segment in actual.segments] == kept
-    assert [segment.id for segment in actual.segments] == list(range(1, len(kept) + 1))
+            visible.append((segment.score, segment.rle))
+    assert 0 < len(visible) < len(everything.segments)
+    assert [(segment.score, segment.rle) for segment in actual.segments] == visible
+    assert [segment.id for segment in actual.segments] == list(range(1, len(visible) + 1))
 
 
 @pytest.mark.parametrize("task", ["instance", "panoptic"])

@@ -1,4 +1,4 @@
-"""Images become tensors by detectron2's rule."""
+"""Preprocessing by detectron2's rule."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ SMALL = PreprocessingConfig(shortest_edge=20, longest_edge=33, size_divisor=8)
         ((480, 640), (800, 1067)),
         ((640, 480), (1067, 800)),
         ((427, 640), (800, 1199)),
-        ((375, 1242), (402, 1333)),  # 402.47 x 1333: the longer side decides
+        ((375, 1242), (402, 1333)),  # 402.47 x 1333: limited by the longer side
         ((2160, 3840), (750, 1333)),
         ((1, 1), (800, 800)),
         ((1, 30_000), (1, 1333)),
@@ -60,17 +60,17 @@ def test_padded_size(size, divisor, expected):
 @pytest.mark.parametrize("shape", [(50, 30), (30, 50), (20, 20), (1, 1), (1, 400), (7, 9)])
 def test_resize_then_normalise_then_pad(shape):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    ready = preprocess(image, SMALL)
-    height, width = ready.input_size
-    assert ready.original_size == shape
-    assert ready.input_size == input_size(shape, SMALL)
-    assert ready.padded_size == padded_size(ready.input_size, 8)
-    assert ready.pixel_values.shape == (3, *ready.padded_size)
+    preprocessed = preprocess(image, SMALL)
+    height, width = preprocessed.input_size
+    assert preprocessed.original_size == shape
+    assert preprocessed.input_size == input_size(shape, SMALL)
+    assert preprocessed.padded_size == padded_size(preprocessed.input_size, 8)
+    assert preprocessed.pixel_values.shape == (3, *preprocessed.padded_size)
     resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     expected = (resized.astype(np.float32) - SMALL.mean) / SMALL.std
-    actual = ready.pixel_values[:, :height, :width].permute(1, 2, 0).numpy()
+    actual = preprocessed.pixel_values[:, :height, :width].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(actual, expected, atol=1e-5)
-    padding = ready.pixel_values.clone()
+    padding = preprocessed.pixel_values.clone()
     padding[:, :height, :width] = 0
     assert not padding.any()
 

@@ -1,4 +1,4 @@
-"""Blocks of the result equal two interpolations of whole masks."""
+"""Resizing by blocks equals two interpolations of whole masks."""
 
 import pytest
 import torch
@@ -13,15 +13,15 @@ from unimask.processing.resize import Axis, Resizer
 side = st.integers(1, 40)
 
 
-def whole(logits, padded, shown, original):
-    """The authors' two steps."""
+def reference(logits, padded, shown, original):
+    """Resize whole masks in the authors' two steps."""
     masks = F.interpolate(logits[None], padded, mode="bilinear", align_corners=False)
     masks = masks[:, :, : shown[0], : shown[1]]
     return F.interpolate(masks, original, mode="bilinear", align_corners=False)[0]
 
 
-def put_together(logits, resizer):
-    """Resize every block, and hold each to its extremes."""
+def assemble(logits, resizer):
+    """Resize every block, and check its bounds."""
     result = torch.full((len(logits), *resizer.size), torch.nan)
     for grid in iterate_grids(resizer, logits.device, len(logits)):
         lowest, highest = logit_bounds(logits, grid)
@@ -31,7 +31,7 @@ def put_together(logits, resizer):
             values = where.resize(logits, torch.full_like(numbers, query)[:, None])[:, 0]
             assert (values.flatten(1).amax(1) <= highest[query] + 1e-5).all()
             assert (values.flatten(1).amin(1) >= lowest[query] - 1e-5).all()
-            part = target.T  # which grids write to transposed
+            part = target.T  # grids write to it transposed
             grid.block_view(part)[numbers % grid.shape[1], :, numbers // grid.shape[1]] = values
     return result
 
@@ -47,16 +47,16 @@ def test_blocks_equal_the_two_resizing_steps(logits_size, cut, original, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_SIDE", 3 + seed % 30)
         patch.setattr(blocks, "MAX_GRID_BOUNDS", 10 + seed)
-        actual = put_together(logits, resizer)
-    expected = whole(logits, padded, shown, original)
+        actual = assemble(logits, resizer)
+    expected = reference(logits, padded, shown, original)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [((200, 336), (800, 1344), (750, 1333), (2160, 3840))])
 def test_large_image(sizes):
     logits = 9 * torch.randn(1, *sizes[0], generator=torch.Generator().manual_seed(0))
-    actual = put_together(logits, Resizer.between(*sizes))
-    torch.testing.assert_close(actual, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
+    actual = assemble(logits, Resizer.between(*sizes))
+    torch.testing.assert_close(actual, reference(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
@@ -68,11 +68,11 @@ def test_state_dict_equals_that_of_pytorch(length, new_length):
 
 
 def test_source_grids_cover_the_inputs_of_blocks(monkeypatch):
-    """Both steps one after the other, block by block, give both steps in one."""
+    """Both steps block by block equal the combined step."""
     monkeypatch.setattr(blocks, "BLOCK_SIDE", 7)
     logits = torch.randn(1, 9, 12)
     first, second = Resizer.linear((9, 12), (36, 48)), Resizer.linear((33, 41), (50, 23))
-    expected = whole(logits, (36, 48), (33, 41), (50, 23))[0]
+    expected = reference(logits, (36, 48), (33, 41), (50, 23))[0]
     for grid in iterate_grids(second, logits.device, 1):
         numbers = torch.arange(grid.shape[0] * grid.shape[1])
         source = source_grid(grid, first)

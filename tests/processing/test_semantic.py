@@ -1,4 +1,4 @@
-"""Semantic maps of many classes, of which most are never computed."""
+"""Semantic maps of many classes, most of which are pruned."""
 
 import pytest
 import torch

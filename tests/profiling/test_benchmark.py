@@ -1,11 +1,11 @@
-"""A model is timed stage by stage beside what the machine can do."""
+"""Benchmarks of models by stage, compared with the rates of the machine."""
 
 import json
 import mmap
 
 import pytest
 import torch
-from conftest import described, tiny_checkpoint
+from conftest import tiny_checkpoint, with_description
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def small_products(monkeypatch):
-    """The machine's rates from products and copies that take no time."""
+    """Measure the machine's rates with small products and copies."""
     monkeypatch.setattr(rates_module, "SHAPES", ((64, 32, 16), (32, 64, 64)))
     monkeypatch.setattr(rates_module, "COPY_BYTES", 2**16)
 
@@ -80,9 +80,9 @@ def test_presets_run_with_random_weights(name):
 
 
 def test_progress_ends_at_the_announced_total(model):
-    told = []
-    benchmark(model, size=(64, 64), runs=5, progress=lambda *step: told.append(step))
-    assert [done for done, _, _ in told] == list(range(told[-1][1] + 1))
+    steps = []
+    benchmark(model, size=(64, 64), runs=5, progress=lambda *step: steps.append(step))
+    assert [done for done, _, _ in steps] == list(range(steps[-1][1] + 1))
 
 
 def test_unmeasurable_inputs_are_refused(model):
@@ -99,15 +99,15 @@ def test_unmeasurable_inputs_are_refused(model):
 
 
 def test_tasks_the_weights_do_not_support_are_refused(tmp_path):
-    write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("semantic",)))
+    write_huggingface(tmp_path, with_description(tiny_checkpoint(), tasks=("semantic",)))
     with pytest.raises(TaskError, match="not trained for instance"):
         benchmark(tmp_path, task="instance", device="cpu")
 
 
 def test_peak_memory_is_that_of_the_work_inside():
     if not reset_peak():
-        pytest.skip("this system does not forget a process's peak")
-    # Pages of the test's own: the heap may have some left from before.
+        pytest.skip("this system cannot reset a process's peak memory")
+    # Allocate new pages, as the heap may have free ones.
     with PeakMemory(CPU) as large, mmap.mmap(-1, 100_000_000) as pages:
         pages.write(b"1" * 100_000_000)
     with PeakMemory(CPU) as small:
@@ -121,14 +121,14 @@ def test_rates_are_positive():
 
 
 def test_the_machine_is_described():
-    told = describe_machine(CPU)
-    assert told["cores"] >= 1 and told["threads"] == torch.get_num_threads()
-    assert told["instructions"] and told["unimask"] == unimask.__version__
+    machine = describe_machine(CPU)
+    assert machine["cores"] >= 1 and machine["threads"] == torch.get_num_threads()
+    assert machine["instructions"] and machine["unimask"] == unimask.__version__
 
 
 def test_only_relevant_instruction_sets_are_listed():
-    told = {"flags": "fpu avx2 avx512f amx_tile amx_bf16 sse4_2"}
-    assert instruction_sets(told) == ["avx2", "avx512f", "amx_tile", "amx_bf16"]
+    cpuinfo = {"flags": "fpu avx2 avx512f amx_tile amx_bf16 sse4_2"}
+    assert instruction_sets(cpuinfo) == ["avx2", "avx512f", "amx_tile", "amx_bf16"]
     assert instruction_sets({"Features": "fp asimd bf16"}) == ["asimd", "bf16"]
     assert instruction_sets({}) == [torch.backends.cpu.get_cpu_capability().lower()]
     assert isinstance(read_cpuinfo(), dict)

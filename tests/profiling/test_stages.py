@@ -1,4 +1,4 @@
-"""Parts are timed and their arithmetic is counted; made-up outputs are found as they were made."""
+"""Timing and FLOP counts of parts, and synthetic outputs for post-processing."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_the_fast_paths_hide_no_arithmetic_from_the_counter(config):
-    """On "meta" there are no fast paths: plain layers, which PyTorch's counter knows all."""
+    """On "meta" there are no fast paths, only operators that PyTorch's counter supports."""
     with torch.device("meta"):
         plain = build_segmenter(config).eval().requires_grad_(False)
     with torch.no_grad(), FlopCounterMode(display=False, depth=2) as counter:

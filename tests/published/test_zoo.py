@@ -1,4 +1,4 @@
-"""The list of published models fits what is known of them elsewhere."""
+"""The list of published models is consistent with files, configurations and papers."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`Result` in every form users ask of it, full and empty."""
+"""`Result` in every output format, also empty."""
 
 import json
 from dataclasses import replace

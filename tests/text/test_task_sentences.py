@@ -1,4 +1,4 @@
-"""What is said of an image."""
+"""Sentences about an image and its task."""
 
 from unimask.text.task_sentences import image_sentences
 

@@ -1,4 +1,4 @@
-"""Sentences to ids."""
+"""Tokenizers: sentences to ids."""
 
 import json
 

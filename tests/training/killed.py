@@ -1,4 +1,4 @@
-"""Runs that kill themselves, as no handler can catch, and are resumed; see test_survival.py.
+"""Runs that kill themselves with SIGKILL and are resumed; see test_survival.py.
 
 Arguments: data, a folder for the runs, and "STEP-WHERE" for each run that dies: in that step,
 "step" after the update, "save" in the middle of writing the state, "metrics" after a torn line.
@@ -43,43 +43,43 @@ unimask.presets.PRESETS["tiny"] = lambda classes: replace(
     TINY_SWIN, num_classes=classes, backbone=replace(TINY_SWIN.backbone, drop_path=0.3)
 )
 real_update, real_save = loop.update, torch.save
-now = {"step": -1}
+current = {"step": -1}
 
 
-def die() -> None:
+def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def prepare_death(out: Path, death: int, where: str) -> None:
-    """Let this process die in the step `death`."""
+def install_kill(out: Path, kill_step: int, moment: str) -> None:
+    """Kill this process in the step `kill_step`."""
 
     def update(fabric, state, stream, step, settings):
         losses = real_update(fabric, state, stream, step, settings)
-        now["step"] = step
-        if step == death and where == "metrics":
+        current["step"] = step
+        if step == kill_step and moment == "metrics":
             with (out / "metrics.csv").open("a") as torn:
                 torn.write("6,1.")
-        if step == death and where != "save":
-            die()
+        if step == kill_step and moment != "save":
+            kill_process()
         return losses
 
     def save(state, path):
         real_save(state, path)
-        if now["step"] >= death and where == "save":
+        if current["step"] >= kill_step and moment == "save":
             with open(path, "r+b") as stream:
                 stream.truncate(1000)
-            die()
+            kill_process()
 
     loop.update, run_folder.torch.save = update, save
 
 
-def run_in_fork(out: Path, death: int | None = None, where: str = "") -> int:
-    """Train in a process of its own, and return its exit code."""
+def run_in_fork(out: Path, kill_step: int | None = None, moment: str = "") -> int:
+    """Train in a forked process, and return its exit code."""
     child = os.fork()
     if child == 0:
         try:
-            if death is not None:
-                prepare_death(out, death, where)
+            if kill_step is not None:
+                install_kill(out, kill_step, moment)
             resume = (out / "state.pt").exists()
             train(data, "tiny", out=out, resume=resume, settings=SETTINGS, device="cpu", quiet=True)
             os._exit(0)
@@ -91,7 +91,7 @@ def run_in_fork(out: Path, death: int | None = None, where: str = "") -> int:
 
 codes = {"whole": [run_in_fork(runs / "whole")]}
 for name in sys.argv[3:]:
-    death, where = name.split("-")
-    killed = run_in_fork(runs / name, int(death), where)
+    kill_step, where = name.split("-")
+    killed = run_in_fork(runs / name, int(kill_step), where)
     codes[name] = [killed, run_in_fork(runs / name)]
 print(json.dumps(codes))

@@ -1,8 +1,8 @@
-"""One of several processes of a run that `torchrun` started; see test_processes.py.
+"""One of several processes of a run started by `torchrun`; see test_processes.py.
 
-Arguments: data, folder of the run, the step that process 1 spoils, the step at which process 1 is
-told to stop. The run is then resumed to its end; what was known at the stop is in `rankN.pt`, what
-at the end in `endN.pt`.
+Arguments: data, folder of the run, the step with a NaN loss in process 1, the step at which it is
+interrupted. The run is then resumed to its end; `rankN.pt` has the state at the interruption, and
+`endN.pt` that at the end.
 """
 
 import os
@@ -29,24 +29,24 @@ SETTINGS = TrainingSettings(
     criterion=CriterionConfig(num_points=64),
 )
 
-data, out, spoil, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+data, out, bad_step, stop_step = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 rank = int(os.environ["RANK"])
 real_forward, real_update = steps.forward, steps.update
-seen: dict = {}
+recorded: dict = {}
 
 
 def forward(fabric, state, batch, generator):
     losses = real_forward(fabric, state, batch, generator)
-    seen["state"] = state
-    if rank == 1 and seen["step"] == spoil:
+    recorded["state"] = state
+    if rank == 1 and recorded["step"] == bad_step:
         return losses._replace(total=losses.total * float("nan"))
     return losses
 
 
 def update(fabric, state, stream, step, settings):
-    seen["step"] = step
+    recorded["step"] = step
     losses = real_update(fabric, state, stream, step, settings)
-    if rank == 1 and step == stop:
+    if rank == 1 and step == stop_step:
         os.kill(os.getpid(), signal.SIGTERM)
     return losses
 
@@ -56,7 +56,7 @@ unimask.presets.PRESETS["tiny"] = lambda num_classes: replace(TINY_RESNET, num_c
 steps.forward, loop.update = forward, update
 for name, resume in (("rank", False), ("end", True)):
     run = train(data, "tiny", out=out, settings=SETTINGS, resume=resume, device="cpu", quiet=True)
-    state = seen["state"]
+    state = recorded["state"]
     torch.save(
         {
             "weights": state.network.module.state_dict(),
@@ -66,4 +66,4 @@ for name, resume in (("rank", False), ("end", True)):
         },
         f"{out}/{name}{rank}.pt",
     )
-    torch.distributed.barrier()  # the first process has saved what both resume from
+    torch.distributed.barrier()  # wait until the first process has saved the state

@@ -1,4 +1,4 @@
-"""Rare classes: how often they are shown, and how much they count."""
+"""Rare classes: repeat factors and class weights."""
 
 import json
 
@@ -24,14 +24,14 @@ COUNTS = arrays(
 
 @given(counts=COUNTS, threshold=st.floats(0, 1))
 def test_repeat_factors_equal_those_of_lvis(counts, threshold):
-    """The paper's rule, said once more, one image and class at a time."""
-    found = repeat_factors(counts, threshold)
-    for image, factor in zip(counts, found, strict=True):
-        wanted = [1.0]
+    """Compare with the paper's rule in loops over images and classes."""
+    factors = repeat_factors(counts, threshold)
+    for image, factor in zip(counts, factors, strict=True):
+        candidates = [1.0]
         for label in np.flatnonzero(image):
             share = sum(row[label] > 0 for row in counts) / len(counts)
-            wanted.append(max(1.0, (threshold / share) ** 0.5))
-        assert factor == pytest.approx(max(wanted))
+            candidates.append(max(1.0, (threshold / share) ** 0.5))
+        assert factor == pytest.approx(max(candidates))
 
 
 def test_every_epoch_is_as_long_and_holds_the_factors_on_average():
@@ -53,7 +53,7 @@ def test_weights_keep_the_mean_over_objects(counts):
     assert (weights[objects == 0] == 1).all()
     present = objects > 0
     order = np.argsort(objects[present])
-    assert (np.diff(weights[present][order]) <= 1e-12).all()  # the rarer, the more
+    assert (np.diff(weights[present][order]) <= 1e-12).all()  # rarer classes have larger weights
     inside = (weights > 0.1) & (weights < 10)
     if present.any() and inside.all():
         assert (weights * objects).sum() / objects.sum() == pytest.approx(1)
@@ -67,21 +67,21 @@ def test_class_weights_affect_only_the_class_loss():
 
     _, targets, layers = example(0, (2, 1))
     output = SegmenterOutput(*layers[-1], tuple(LayerPrediction(*x) for x in layers[:-1]))
-    points, found = FixedPoints(torch.rand(30, 2)), []
-    heavier = [1.0] * CLASSES
-    heavier[int(targets[0].labels[0])] = 3.0
-    for weights in ([1.0] * CLASSES, heavier):
+    points, losses = FixedPoints(torch.rand(30, 2)), []
+    weighted = [1.0] * CLASSES
+    weighted[int(targets[0].labels[0])] = 3.0
+    for weights in ([1.0] * CLASSES, weighted):
         criterion = Criterion(CLASSES, CriterionConfig())
         criterion.set_class_weights(weights)
-        found.append(criterion(output, targets, sampler=points))
-    assert criterion.class_weights.tolist() == pytest.approx([*heavier, 0.1])
-    assert found[0].class_loss != found[1].class_loss
-    assert found[0].mask_loss == found[1].mask_loss and found[0].dice_loss == found[1].dice_loss
+        losses.append(criterion(output, targets, sampler=points))
+    assert criterion.class_weights.tolist() == pytest.approx([*weighted, 0.1])
+    assert losses[0].class_loss != losses[1].class_loss
+    assert losses[0].mask_loss == losses[1].mask_loss and losses[0].dice_loss == losses[1].dice_loss
 
 
 @pytest.fixture
 def unequal(tmp_path):
-    """One image of five shows an object."""
+    """Dataset with an object in one of five images."""
     data = write_discs(tmp_path / "discs", {"train": 5, "val": 2})
     for index in range(1, 5):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")
@@ -97,10 +97,10 @@ def test_objects_are_counted_and_unreadable_images_are_skipped(unequal):
 
 
 def test_rare_classes_are_repeated_and_weighted_also_after_resuming(unequal, tmp_path):
-    said = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "precision": "float32"}
-    said |= {"repeat_rare": 1.0, "weigh_classes": True}
+    settings_given = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "precision": "float32"}
+    settings_given |= {"repeat_rare": 1.0, "weigh_classes": True}
     out = tmp_path / "run"
-    run = train(unequal, "mask2former-nano", out=out, device="cpu", quiet=True, **said)
+    run = train(unequal, "mask2former-nano", out=out, device="cpu", quiet=True, **settings_given)
     assert run.finished
     counts = np.load(out / "classes.npy")
     assert repeat_factors(counts, 1.0).tolist() == pytest.approx([5**0.5, 1, 1, 1, 1])

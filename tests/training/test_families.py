@@ -1,4 +1,4 @@
-"""Each family trains with its own loss, and keeps its own rules."""
+"""Each family trains with its own loss and post-processing."""
 
 import json
 from dataclasses import replace
@@ -12,8 +12,8 @@ from conftest import (
     TINY_PER_PIXEL,
     TINY_PER_PIXEL_PLUS,
     TINY_SWIN,
-    described,
     tiny_checkpoint,
+    with_description,
 )
 from training.plan.test_network import start
 from training.test_train import SETTINGS
@@ -60,12 +60,12 @@ def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
 
 
 def test_an_explicit_loss_is_stored_in_the_settings(discs, tmp_path):
-    told = DenseCriterionConfig(dice_weight=3.0)
-    run(discs, tmp_path, "maskformer", criterion=told, steps=1)
+    criterion = DenseCriterionConfig(dice_weight=3.0)
+    run(discs, tmp_path, "maskformer", criterion=criterion, steps=1)
     settings = json.loads((tmp_path / "settings.json").read_text())["settings"]
     assert settings["criterion"]["dice_weight"] == 3.0
     folder = unimask.training.run_folder.RunFolder(tmp_path)
-    assert folder.read_settings().criterion == told
+    assert folder.read_settings().criterion == criterion
 
 
 @pytest.mark.parametrize("model", ["per-pixel", "per-pixel-plus"])
@@ -85,7 +85,7 @@ def test_per_pixel_baselines_train_on_semantic_and_refuse_instances(
 
 
 def test_class_queries_are_reinitialised_for_other_classes(tmp_path):
-    checkpoint = described(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
+    checkpoint = with_description(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
     write_huggingface(tmp_path, checkpoint)
     labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
     initial, found, words = start(str(tmp_path), labels, ("semantic",), SETTINGS)

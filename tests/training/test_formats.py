@@ -1,11 +1,11 @@
-"""Every format of labels trains by the one line."""
+"""Every label format trains with the same call."""
 
 import importlib
 import json
 from dataclasses import replace
 
 import pytest
-from conftest import TINY_RESNET, described, tiny_checkpoint
+from conftest import TINY_RESNET, tiny_checkpoint, with_description
 from outlines import WRITERS
 
 import unimask
@@ -49,16 +49,16 @@ def test_a_folder_of_labels_trains(name, tmp_path, monkeypatch):
 
 
 def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path, drawings):
-    """A model of COCO's 80 things goes on with COCO's instances, and is judged by them."""
+    """A model of COCO's 80 things is fine-tuned and evaluated on COCO instances."""
     labels = LabelSet(("cat", "cap"), (True, True), category_ids=(1, 2))
-    start = described(tiny_checkpoint(), labels=labels, tasks=("instance",))
+    start = with_description(tiny_checkpoint(), labels=labels, tasks=("instance",))
     write_huggingface(tmp_path / "start", start)
     data = WRITERS["COCO instances"](tmp_path / "data")
     model, out = str(tmp_path / "start"), tmp_path / "run"
     settings = replace(SETTINGS, weigh_classes=True)
     run = train(data, model, task="instance", out=out, settings=settings, device="cpu", quiet=True)
     assert run.predictor.labels == ("cat", "cap")
-    assert run.predictor.description.labels.category_ids == (7, 17)  # the data's
+    assert run.predictor.description.labels.category_ids == (7, 17)  # those of the data
     scores = unimask.evaluate(data, run.predictor, task="instance", split="train")
     assert set(scores["per_class"]) == {"cat", "cap"}
     with pytest.raises(DataError, match="must be the same"):
@@ -66,34 +66,34 @@ def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path, draw
 
 
 def replace_tasks(predictor):
-    """Give the same model, which claims to do everything."""
+    """Return the same model with all tasks."""
     description = replace(predictor.description, tasks=("panoptic", "instance", "semantic"))
     return unimask.Predictor(predictor.network, description, predictor.name)
 
 
 def test_results_are_matched_by_the_numbers_of_the_json(tmp_path):
-    """The truth as COCO results, with the file's own ids of images and categories, is perfect."""
+    """Ground truth as COCO results, with the ids of the file, scores 100."""
     data = WRITERS["COCO instances"](tmp_path / "data")
     (truth,) = data.rglob("*train*.json")
     content = json.loads(truth.read_text())
-    found = [
+    results = [
         {key: entry[key] for key in ("image_id", "category_id", "segmentation")} | {"score": 0.9}
         for entry in content["annotations"]
     ]
     dataset = open_dataset(data, "train")
-    for entry in found:
-        place = dataset.image_ids.index(entry["image_id"])
-        sample, label = dataset[place], dataset.category_ids[entry["category_id"]]
+    for entry in results:
+        index = dataset.image_ids.index(entry["image_id"])
+        sample, label = dataset[index], dataset.category_ids[entry["category_id"]]
         numbers = [n for n, x in enumerate(sample.label_ids.tolist(), 1) if x == label]
         masks = [RunLength.from_mask(sample.mask(number)) for number in numbers]
         drawn = RunLength.from_coco(pycocotools_mask(entry["segmentation"], sample.size))
         entry["segmentation"] = next(mask for mask in masks if mask == drawn).to_coco()
-    (tmp_path / "results.json").write_text(json.dumps(found))
+    (tmp_path / "results.json").write_text(json.dumps(results))
     scores = unimask.evaluate(data, results=tmp_path / "results.json", split="train")
     assert scores["metrics"]["AP"] == pytest.approx(100)
 
 
 def pycocotools_mask(polygons, size):
-    """Draw one object as COCO's own code does."""
+    """Rasterise one object with pycocotools."""
     mask = importlib.import_module("pycocotools.mask")
     return mask.merge(mask.frPyObjects(polygons, *size))

@@ -1,4 +1,4 @@
-"""Training on images that are not RGB, and on backbones of timm."""
+"""Training on images that are not RGB, and with timm backbones."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def tiny_preset(monkeypatch):
 
 @pytest.fixture(scope="module", params=["npy", "tif"])
 def stacks(request, tmp_path_factory):
-    """Discs that only the last of five channels shows."""
+    """Dataset of discs that are visible only in the last of five channels."""
     folder = tmp_path_factory.mktemp("stacks")
     for kind in ("images", "masks"):
         (folder / kind).mkdir()
@@ -63,7 +63,7 @@ def test_a_run_trains_on_the_informative_channel(stacks, tmp_path, drawings):
     assert predictor.channels == 5 and len(predictor.description.preprocessing.mean) == 5
     report = unimask.evaluate(stacks, predictor, task="semantic")
     assert report["images"] == 2
-    again = replace(settings, steps=1, channels=None)  # the weights know
+    again = replace(settings, steps=1, channels=None)  # read from the weights
     out = tmp_path / "again"
     assert train(
         stacks, str(run.folder), out=out, settings=again, device="cpu", quiet=True
@@ -85,12 +85,12 @@ def test_images_of_other_channels_are_named(stacks, discs, tmp_path):
         (discs, 5, 0, r"^\S+\.png has 3 channels, but the model reads 5"),
         (discs, 5, 1, r"^\S+\.png has 3 channels, but the model reads 5"),
     )
-    for number, (data, channels, workers, told) in enumerate(cases):
+    for number, (data, channels, workers, message) in enumerate(cases):
         settings, out = (
             replace(SETTINGS, channels=channels, workers=workers),
             tmp_path / str(number),
         )
-        with pytest.raises(ImageError, match=told) as failed:
+        with pytest.raises(ImageError, match=message) as failed:
             train(data, "tiny", out=out, settings=settings, device="cpu", quiet=True)
         assert "\n" not in str(failed.value)
 
@@ -122,7 +122,7 @@ def test_a_run_on_a_backbone_of_timm_starts_from_its_file(discs, tmp_path, timm)
     out = tmp_path / "run"
     run = train(discs, "tiny", out=out, settings=settings, device="cpu", quiet=True)
     state = run.predictor.network.backbone.model.state_dict()
-    for name, tensor in state.items():  # at a rate of 0 they stay what they were
+    for name, tensor in state.items():  # unchanged at a learning rate of 0
         torch.testing.assert_close(tensor, whole.state_dict()[name], rtol=0, atol=0)
     assert run.predictor.description.preprocessing.mean == (127.5, 63.75, 0.0)
     assert train(discs, "tiny", out=out, resume=True, device="cpu", quiet=True).finished

@@ -1,4 +1,4 @@
-"""Each layout of label maps trains by the one line, with nothing said but where it is."""
+"""Each layout of label maps trains with only its path given."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Curves in other people's places."""
+"""Loggers of other packages."""
 
 import sys
 from types import SimpleNamespace
@@ -11,13 +11,13 @@ from unimask.training.loggers import numbers_of, open_loggers
 
 
 class Recorder:
-    """Stands for a package: keeps what it was told, in order."""
+    """Stub of a package that records calls in order."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def __getattr__(self, name):
-        return lambda *args, **kwargs: self.told.append((name, args, kwargs)) or self
+        return lambda *args, **kwargs: self.calls.append((name, args, kwargs)) or self
 
 
 def test_rows_become_numbers_under_their_own_names():
@@ -40,22 +40,22 @@ def test_weights_and_biases_gets_every_row(tmp_path, monkeypatch):
     (logger,) = open_loggers(["wandb"], tmp_path, {"model": "nano"})
     logger.log({"loss": 1.0}, 5)
     logger.close()
-    assert [name for name, *_ in package.told] == ["init", "log", "finish"]
-    assert package.told[0][2]["config"] == {"model": "nano"}
-    assert package.told[1] == ("log", ({"loss": 1.0},), {"step": 5})
+    assert [name for name, *_ in package.calls] == ["init", "log", "finish"]
+    assert package.calls[0][2]["config"] == {"model": "nano"}
+    assert package.calls[1] == ("log", ({"loss": 1.0},), {"step": 5})
 
 
 def test_a_run_is_logged_and_its_logger_closed(discs, tmp_path, monkeypatch):
     package = Recorder()
     monkeypatch.setitem(sys.modules, "mlflow", package)
-    said = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "precision": "float32"}
+    options = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "precision": "float32"}
     train(
         discs, "mask2former-nano", out=tmp_path / "run", device="cpu", quiet=True,
-        loggers=("mlflow",), **said,
+        loggers=("mlflow",), **options,
     )  # fmt: skip
-    names = [name for name, *_ in package.told]
+    names = [name for name, *_ in package.calls]
     assert names[:2] == ["start_run", "log_params"] and names[-1] == "end_run"
-    logged = [kwargs["step"] for name, _, kwargs in package.told if name == "log_metrics"]
+    logged = [kwargs["step"] for name, _, kwargs in package.calls if name == "log_metrics"]
     assert logged[-1] == 2
 
 

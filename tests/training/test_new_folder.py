@@ -1,4 +1,4 @@
-"""A new run starts in no folder of somebody else."""
+"""New runs refuse folders with foreign files."""
 
 import json
 
@@ -16,10 +16,12 @@ def test_new_folders_contain_the_unimask_record(tmp_path):
     assert json.loads((tmp_path / "run" / "unimask.json").read_text())["files"] == {}
     (tmp_path / "run" / "samples").mkdir()
     (tmp_path / "run" / "metrics.csv").write_text("step\n")
-    claim_folder(tmp_path / "run")  # killed before its first state, and started again
+    claim_folder(
+        tmp_path / "run"
+    )  # a run that was killed before its first state can be started again
 
 
-def earlier(folder):
+def write_earlier_run(folder):
     (folder / "settings.json").write_text(json.dumps(OURS))
     (folder / "samples").mkdir()
 
@@ -28,7 +30,7 @@ ACCEPTED = {
     "empty": lambda folder: None,
     "junk": lambda folder: (folder / ".DS_Store").touch(),
     "nothing but an empty folder of samples": lambda folder: (folder / "samples").mkdir(),
-    "a run of an earlier release": earlier,
+    "a run of an earlier release": write_earlier_run,
 }
 
 
@@ -38,12 +40,12 @@ def test_folders_without_foreign_files_are_accepted(tmp_path, case):
     claim_folder(tmp_path)
 
 
-def results(folder):
+def write_results(folder):
     with OutputFolder(folder).new_file("a.json") as path:
         path.write_text("{}")
 
 
-def filled_since(folder):
+def write_run_with_notes(folder):
     claim_folder(folder)
     (folder / "notes.txt").write_text("mine")
 
@@ -56,8 +58,8 @@ FOREIGN = {
         (folder / "samples").mkdir(),
         (folder / "samples" / "a.png").touch(),
     ),
-    "results of predict": results,
-    "a run with notes": filled_since,
+    "results of predict": write_results,
+    "a run with notes": write_run_with_notes,
 }
 
 

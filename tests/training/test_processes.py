@@ -1,4 +1,4 @@
-"""Two processes train as one: they skip bad steps together, and stop after the same step."""
+"""Two processes train together: both skip bad steps, and stop after the same step."""
 
 import logging
 import os
@@ -16,8 +16,8 @@ from unimask.training import processes
 PROGRAM = Path(__file__).with_name("one_process.py")
 
 
-SPOILED, STOPPED = 1, 2
-"""The step that is bad in one process, and the step after which one process is told to stop."""
+BAD_STEP, STOP_STEP = 1, 2
+"""The step with a NaN loss in one process, and the step after which one is interrupted."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def two(discs, tmp_path_factory):
     out = tmp_path_factory.mktemp("two") / "run"
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(PROGRAM), str(discs), str(out), str(SPOILED), str(STOPPED),
+        str(PROGRAM), str(discs), str(out), str(BAD_STEP), str(STOP_STEP),
     ]  # fmt: skip
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -35,19 +35,19 @@ def two(discs, tmp_path_factory):
     return out
 
 
-def ended(out, name):
-    """Return what each of the two processes knew at the stop ("rank") or at the end ("end")."""
+def read_results(out, name):
+    """Return the states of both processes at the interruption ("rank") or the end ("end")."""
     return [torch.load(out / f"{name}{rank}.pt") for rank in (0, 1)]
 
 
 def test_a_signal_to_one_process_stops_both_after_the_same_step(two):
-    first, second = ended(two, "rank")
+    first, second = read_results(two, "rank")
     assert not first["finished"] and not second["finished"]
-    assert first["updates"] == second["updates"] == STOPPED  # of the steps 0 to 2 one was bad
+    assert first["updates"] == second["updates"] == STOP_STEP  # one of the steps 0 to 2 was skipped
 
 
 def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
-    first, second = ended(two, "end")
+    first, second = read_results(two, "end")
     assert first["finished"] and second["finished"]
     assert first["bad"] == second["bad"] == 1
     assert first["updates"] == second["updates"] == 3
@@ -60,4 +60,4 @@ def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
 def test_bfloat16_starts_without_lightning_messages(capfd):
     processes.launch("cpu", "bfloat16")
     assert capfd.readouterr() == ("", "")
-    assert logging.getLogger("lightning_fabric").level == logging.INFO  # as it was
+    assert logging.getLogger("lightning_fabric").level == logging.INFO  # unchanged

@@ -25,7 +25,7 @@ NETWORKS = {
 
 
 def gradients(network, pixel_values):
-    torch.manual_seed(1)  # of what is dropped
+    torch.manual_seed(1)  # seed of drop path
     output = network(pixel_values)
     (output.mask_logits.square().mean() + output.class_logits.square().mean()).backward()
     return {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
@@ -39,16 +39,16 @@ def count_call(calls, network, *_):
 def test_gradients_equal_those_without_recomputation(config):
     torch.manual_seed(0)
     pixel_values = torch.randn(1, 3, 64, 64)
-    kept, again = build_segmenter(config).train(), build_segmenter(config).train()
-    again.load_state_dict(kept.state_dict())
-    recompute_layers(again)
-    calls = {kept: 0, again: 0}
+    plain, recomputing = build_segmenter(config).train(), build_segmenter(config).train()
+    recomputing.load_state_dict(plain.state_dict())
+    recompute_layers(recomputing)
+    calls = {plain: 0, recomputing: 0}
     for network in calls:
         for module in network.modules():
             if isinstance(module, RecomputableLayer):
                 module.register_forward_pre_hook(partial(count_call, calls, network))
-    expected, found = gradients(kept, pixel_values), gradients(again, pixel_values)
-    assert calls[again] == 2 * calls[kept] > 0
+    expected, found = gradients(plain, pixel_values), gradients(recomputing, pixel_values)
+    assert calls[recomputing] == 2 * calls[plain] > 0
     assert expected.keys() == found.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, msg=name)

@@ -1,4 +1,4 @@
-"""How long a run still takes, where no bar shows it."""
+"""Estimates of the remaining time in logs without a progress bar."""
 
 import re
 
@@ -17,7 +17,9 @@ def test_times_of_steps_and_validations_are_summed():
     time = measured()
     for seconds in (9.0, 2.0, 2.0):  # the first one is slow
         time.add_step(seconds)
-    assert time.estimate(10) == 90 * 2 + 9 * (2 / 4 * 20)  # not measured: as a step for an image
+    assert time.estimate(10) == 90 * 2 + 9 * (
+        2 / 4 * 20
+    )  # not measured yet: the time of a step per image
     time.add_validation(30)
     assert time.estimate(10) == 90 * 2 + 9 * 30
     assert time.estimate(95) == 5 * 2 + 1 * 30

@@ -1,4 +1,4 @@
-"""A run goes on from its folder alone: as what it was, on the data that it had."""
+"""Runs resume from their folder alone, with the same settings and data."""
 
 import hashlib
 import inspect
@@ -50,8 +50,8 @@ def tiny_presets(monkeypatch):
         )
 
 
-def start(data, out, model="tiny", *, stop_after=None, monkeypatch=None, **given):
-    """Start a run; let a signal stop it after some steps."""
+def start(data, out, model="tiny", *, stop_after=None, monkeypatch=None, **options):
+    """Start a run, and interrupt it after some steps."""
     real = steps.update
 
     def stopped(fabric, state, stream, step, settings):
@@ -60,16 +60,16 @@ def start(data, out, model="tiny", *, stop_after=None, monkeypatch=None, **given
             os.kill(os.getpid(), signal.SIGINT)
         return losses
 
-    given = {"settings": SETTINGS, "device": "cpu", "quiet": True} | given
+    options = {"settings": SETTINGS, "device": "cpu", "quiet": True} | options
     if stop_after is None:
-        return train(data, model, out=out, **given)
+        return train(data, model, out=out, **options)
     with monkeypatch.context() as patch:
         patch.setattr("unimask.training.loop.update", stopped)
-        return train(data, model, out=out, **given)
+        return train(data, model, out=out, **options)
 
 
-def go_on(out, **given):
-    return train(out=out, resume=True, **{"quiet": True} | given)
+def resume_run(out, **options):
+    return train(out=out, resume=True, **{"quiet": True} | options)
 
 
 def state_of(out) -> dict:
@@ -77,7 +77,7 @@ def state_of(out) -> dict:
 
 
 def digests(out) -> dict[str, str]:
-    """Give a hash of each file but the lock's."""
+    """Return the hash of each file except the lock."""
     files = [p for p in sorted(out.rglob("*")) if p.is_file() and not p.name.startswith(".lock")]
     return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
@@ -87,19 +87,19 @@ def digests(out) -> dict[str, str]:
     [("tiny", "semantic"), ("weights", "instance"), ("one", "all"), ("nuclei", None)],
 )
 def test_runs_resume_from_their_folder_alone(discs, tiny_model, tmp_path, monkeypatch, model, task):
-    """Task, network, names and data come from the folder; the model that it began with is gone."""
-    data, given = tmp_path / "data", {"task": task, "names": ("cell", "ground")}
+    """Task, network, names and data are read from the folder; the initial model is deleted."""
+    data, options = tmp_path / "data", {"task": task, "names": ("cell", "ground")}
     shutil.copytree(discs, data)
     if model == "weights":
         model = str(tmp_path / "weights")
         shutil.copytree(tiny_model, model)
-    start(data, tmp_path / "whole", model, **given)
+    start(data, tmp_path / "whole", model, **options)
     out = tmp_path / "broken"
-    assert not start(data, out, model, stop_after=1, monkeypatch=monkeypatch, **given).finished
+    assert not start(data, out, model, stop_after=1, monkeypatch=monkeypatch, **options).finished
     shutil.rmtree(tmp_path / "weights", ignore_errors=True)
     before = (out / "settings.json").read_text()
     monkeypatch.chdir(tmp_path / "whole")
-    assert go_on(out).finished
+    assert resume_run(out).finished
     assert (out / "settings.json").read_text() == before
     whole, again = state_of(tmp_path / "whole"), state_of(out)
     for name, tensor in whole["network"].items():
@@ -119,7 +119,7 @@ def test_runs_resume_from_their_folder_alone(discs, tiny_model, tmp_path, monkey
 
 @pytest.fixture(scope="module")
 def finished(discs, tmp_path_factory):
-    """A run of two steps that is over, and must stay as it is."""
+    """Finished run of two steps, which tests must not modify."""
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(
@@ -130,7 +130,7 @@ def finished(discs, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("options", "words"),
     [
         ({"task": "panoptic"}, "--task panoptic contradicts .* which has semantic"),
         ({"model": "mask2former-nano"}, "--model mask2former-nano contradicts .* has tiny"),
@@ -151,19 +151,19 @@ def finished(discs, tmp_path_factory):
         ({"epochs": float("nan")}, "epochs is nan"),
     ],
 )
-def test_options_contradicting_the_run_are_refused_by_name(finished, given, words):
+def test_options_contradicting_the_run_are_refused_by_name(finished, options, words):
     before = digests(finished)
     with pytest.raises(SettingsError, match=words) as failed:
-        go_on(finished, **given)
+        resume_run(finished, **options)
     assert "\n" not in str(failed.value)
-    if "contradicts" in words:  # what may change is named
+    if "contradicts" in words:  # changeable options are listed
         assert all(option in str(failed.value) for option in ("--workers", "--epochs", "--device"))
     assert digests(finished) == before
 
 
 def test_recorded_settings_may_be_repeated(finished, discs, capsys):
     same = {"model": "tiny", "task": "semantic", "seed": 7, "size": 64, "tokenizer": "auto"}
-    assert go_on(finished, data=discs, quiet=False, **same).finished
+    assert resume_run(finished, data=discs, quiet=False, **same).finished
     assert "has taken 2 steps, and 2 are requested" in capsys.readouterr().out
 
 
@@ -180,11 +180,11 @@ def test_every_setting_is_either_fixed_or_changeable():
 
 
 def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, capsys):
-    """Images per update stay; where they are computed, and how, may change."""
+    """Images per update are fixed; batch size and accumulation may change."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
-    given = {"steps": 4, "batch_size": 1, "accumulate": 2, "evaluate_every": 1, "patience": 5}
-    assert go_on(out, quiet=False, **given).finished
+    options = {"steps": 4, "batch_size": 1, "accumulate": 2, "evaluate_every": 1, "patience": 5}
+    assert resume_run(out, quiet=False, **options).finished
     printed = capsys.readouterr().out
     assert (
         "tiny: resumed after step 2 of 4\n--steps is now 4, not 2\n--batch-size is now 1" in printed
@@ -193,8 +193,8 @@ def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, 
     settings = RunFolder(out).read_settings()
     assert (settings.steps, settings.batch_size, settings.seed) == (4, 1, 7)
     assert (
-        go_on(out, epochs=2).finished and state_of(out)["progress"]["step"] == 6
-    )  # six images, two a step
+        resume_run(out, epochs=2).finished and state_of(out)["progress"]["step"] == 6
+    )  # six images, two per step
 
 
 def test_resuming_with_fewer_steps_changes_nothing(finished, command):
@@ -211,9 +211,11 @@ def test_runs_ended_by_patience_resume_with_more_patience(discs, tmp_path, monke
     settings = replace(SETTINGS, steps=6, evaluate_every=1, patience=1)
     start(discs, tmp_path, settings=settings)
     assert state_of(tmp_path)["progress"]["step"] == 2
-    assert go_on(tmp_path, quiet=False).finished and state_of(tmp_path)["progress"]["step"] == 2
+    assert (
+        resume_run(tmp_path, quiet=False).finished and state_of(tmp_path)["progress"]["step"] == 2
+    )
     assert "raise --patience" in capsys.readouterr().out
-    assert go_on(tmp_path, patience=2).finished and state_of(tmp_path)["progress"]["step"] == 3
+    assert resume_run(tmp_path, patience=2).finished and state_of(tmp_path)["progress"]["step"] == 3
 
 
 def test_moved_data_are_found_at_the_given_path(discs, finished, tmp_path):
@@ -223,44 +225,44 @@ def test_moved_data_are_found_at_the_given_path(discs, finished, tmp_path):
     content = json.loads((out / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps(content | {"data": str(tmp_path / "gone")}))
     with pytest.raises(TrainingError, match="gone, which is gone: pass its new place"):
-        go_on(out)
-    assert go_on(out, data=moved, steps=3).finished
+        resume_run(out)
+    assert resume_run(out, data=moved, steps=3).finished
     assert json.loads((out / "settings.json").read_text())["data"] == str(moved)
-    assert go_on(out, steps=4).finished
+    assert resume_run(out, steps=4).finished
 
 
-def spoil_names(data: Path) -> None:
+def rename_image(data: Path) -> None:
     for kind in ("images", "masks"):
         (data / "train" / kind / "3.png").rename(data / "train" / kind / "x.png")
 
 
-def spoil_counts(data: Path) -> None:
+def remove_image(data: Path) -> None:
     for kind in ("images", "masks"):
         (data / "val" / kind / "1.png").unlink()
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("change", "words"),
     [
         (
-            spoil_names,
+            rename_image,
             r"train had 6 images and has 6 \(1 missing: train/images/3\.png, 1 new: "
             r"train/images/x\.png\)",
         ),
-        (spoil_counts, r"val had 2 images and has 1 \(1 missing: val/images/1\.png\)"),
+        (remove_image, r"val had 2 images and has 1 \(1 missing: val/images/1\.png\)"),
     ],
 )
-def test_other_data_are_refused_with_what_changed(discs, finished, tmp_path, spoil, words):
+def test_other_data_are_refused_with_what_changed(discs, finished, tmp_path, change, words):
     shutil.copytree(discs, tmp_path / "data")
-    spoil(tmp_path / "data")
+    change(tmp_path / "data")
     before = digests(finished)
     with pytest.raises(TrainingError, match=words) as failed:
-        go_on(finished, data=tmp_path / "data")
+        resume_run(finished, data=tmp_path / "data")
     assert "\n" not in str(failed.value) and digests(finished) == before
 
 
 def test_data_contradicting_the_recorded_names_count_as_changed(discs, finished, tmp_path):
-    """Nobody gave --names to the resumed run: the message is about the dataset."""
+    """The resumed run has no --names, so the message is about the dataset."""
     run, data = tmp_path / "run", tmp_path / "data"
     shutil.copytree(finished, run)
     content = json.loads((run / "settings.json").read_text())
@@ -272,22 +274,22 @@ def test_data_contradicting_the_recorded_names_count_as_changed(discs, finished,
     coco = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "sea"}]}
     (data / "instances.json").write_text(json.dumps(coco))
     with pytest.raises(TrainingError, match=r"data is not the dataset of the run in .*sea"):
-        go_on(run, data=data)
+        resume_run(run, data=data)
 
 
 def test_runs_of_earlier_releases_resume_with_their_recorded_values(discs, tmp_path, monkeypatch):
-    """It kept model, task, data and settings; names were not, and are asked for."""
+    """Earlier releases recorded model, task, data and settings, but not the required names."""
     start(discs, tmp_path, stop_after=1, monkeypatch=monkeypatch, names=("cell", "ground"))
     content = json.loads((tmp_path / "settings.json").read_text())
     old = {name: content[name] for name in ("model", "task", "data", "labels", "settings")}
     (tmp_path / "settings.json").write_text(json.dumps(old))
     (tmp_path / "dataset.json").unlink()
     with pytest.raises(TrainingError, match="classes cell, ground; the dataset has object, back"):
-        go_on(tmp_path)
+        resume_run(tmp_path)
     with pytest.raises(SettingsError, match="--task semantic contradicts"):
-        go_on(tmp_path, task="semantic")
-    assert go_on(tmp_path, names=("cell", "ground"), device="cpu").finished
-    assert go_on(tmp_path, steps=3).finished  # by now the folder has all of it
+        resume_run(tmp_path, task="semantic")
+    assert resume_run(tmp_path, names=("cell", "ground"), device="cpu").finished
+    assert resume_run(tmp_path, steps=3).finished  # the folder is complete now
 
 
 def test_new_runs_do_not_touch_foreign_files(discs, tmp_path):
@@ -301,7 +303,7 @@ def test_resuming_needs_the_folder(tmp_path):
     with pytest.raises(SettingsError, match="--resume needs --out"):
         train(resume=True)
     with pytest.raises(TrainingError, match="holds no run to resume"):
-        go_on(tmp_path / "nothing")
+        resume_run(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
     with pytest.raises(SettingsError, match="pass DATA"):
         train(model="tiny", out=tmp_path)
@@ -334,13 +336,13 @@ def test_the_resume_command_includes_torchrun_if_needed(monkeypatch):
 def test_splits_of_other_names_are_trained_and_validated_on(tmp_path, monkeypatch):
     data = write_discs(tmp_path / "data", {"fold1": 5, "fold2": 2})
     out = tmp_path / "run"
-    given = {"split": "fold1", "val_split": "fold2", "stop_after": 1, "monkeypatch": monkeypatch}
-    start(data, out, **given)
+    options = {"split": "fold1", "val_split": "fold2", "stop_after": 1, "monkeypatch": monkeypatch}
+    start(data, out, **options)
     content = json.loads((out / "dataset.json").read_text())
     assert [len(content[part]["files"]) for part in ("train", "val")] == [5, 2]
     assert all("fold2" in name for name in content["val"]["files"])
-    assert go_on(out, split="fold1").finished
-    start(data, tmp_path / "one", split="fold1")  # which has nothing to validate on beside it
+    assert resume_run(out, split="fold1").finished
+    start(data, tmp_path / "one", split="fold1")  # without a validation split
     content = json.loads((tmp_path / "one" / "dataset.json").read_text())
     assert [len(content[part]["files"]) for part in ("train", "val")] == [4, 1]
 

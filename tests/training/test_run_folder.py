@@ -1,4 +1,4 @@
-"""A run's own files, spoilt: one line, never a traceback."""
+"""Files of a run: round trips, and one-line errors for damaged ones."""
 
 import json
 import math
@@ -31,7 +31,7 @@ from unimask.training.run_record import RunRecord
 from unimask.training.saved_state import SavedState
 from unimask.training.settings import TrainingSettings
 
-TOLD = TrainingSettings(
+SETTINGS = TrainingSettings(
     steps=7, seed=2**40, criterion=CriterionConfig(), preprocessing=PreprocessingConfig()
 )
 JSON = st.recursive(
@@ -43,12 +43,12 @@ JSON = st.recursive(
 
 def test_settings_round_trip(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.write_settings(TOLD, {"model": TINY_RESNET.backbone.kind})
-    assert folder.read_settings() == TOLD
+    folder.write_settings(SETTINGS, {"model": TINY_RESNET.backbone.kind})
+    assert folder.read_settings() == SETTINGS
 
 
 def test_settings_of_earlier_releases_keep_their_meaning(tmp_path):
-    settings = asdict(TOLD)
+    settings = asdict(SETTINGS)
     del settings["on_bad_image"]
     content = {"settings": settings | {"on_bad_picture": "skip"}}
     (tmp_path / "settings.json").write_text(json.dumps(content))
@@ -59,7 +59,7 @@ def test_settings_of_earlier_releases_keep_their_meaning(tmp_path):
 @given(data=st.data())
 def test_damaged_settings_raise_only_unimask_errors(tmp_path, data):
     folder = RunFolder(tmp_path)
-    content = {"settings": json.loads(json.dumps(asdict(TOLD)))}
+    content = {"settings": json.loads(json.dumps(asdict(SETTINGS)))}
     part = data.draw(st.sampled_from(["", "settings", "augmentation", "criterion"]))
     inner = content if not part else content["settings"]
     inner = inner if part in ("", "settings") else inner[part]
@@ -141,7 +141,7 @@ def state(network: nn.Module, optimizer: optim.Optimizer) -> dict:
 
 
 @pytest.fixture(scope="module")
-def learner():
+def trained():
     network = nn.Linear(2, 3)
     optimizer = optim.AdamW(network.parameters())
     network(torch.ones(1, 2)).sum().backward()
@@ -149,17 +149,17 @@ def learner():
     return network, optimizer
 
 
-def test_training_state_round_trip(tmp_path, learner):
-    folder, (network, optimizer) = RunFolder(tmp_path), learner
-    folder.save_state(state(*learner))
+def test_training_state_round_trip(tmp_path, trained):
+    folder, (network, optimizer) = RunFolder(tmp_path), trained
+    folder.save_state(state(*trained))
     saved = folder.read_state()
     saved.check_shapes(network.state_dict())
     saved.restore_optimizer(optimizer)
-    assert saved.progress == Progress(**state(*learner)["progress"])
+    assert saved.progress == Progress(**state(*trained)["progress"])
 
 
-def test_training_states_of_earlier_releases_load(tmp_path, learner):
-    content = state(*learner)
+def test_training_states_of_earlier_releases_load(tmp_path, trained):
+    content = state(*trained)
     del content["progress"]
     content |= {
         "step": 3, "best": 1.5, "bad_steps": 2, "bad_in_a_row": 1, "worse": 4, "taken": 1,
@@ -174,7 +174,7 @@ def test_training_states_of_earlier_releases_load(tmp_path, learner):
     )  # fmt: skip
 
 
-WRONG = [
+DAMAGED_STATES = [
     None, 3, [], {}, "x", {"progress": None}, {"network": {}}, {"network": {"weight": 3}},
     *(
         {"progress": progress}
@@ -195,10 +195,10 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: str(value)[:40])
-def test_states_of_wrong_types_or_shapes_are_refused(tmp_path, learner, wrong):
-    network, optimizer = learner
-    content = state(*learner) | wrong if isinstance(wrong, dict) and wrong else wrong
+@pytest.mark.parametrize("wrong", DAMAGED_STATES, ids=lambda value: str(value)[:40])
+def test_states_of_wrong_types_or_shapes_are_refused(tmp_path, trained, wrong):
+    network, optimizer = trained
+    content = state(*trained) | wrong if isinstance(wrong, dict) and wrong else wrong
     torch.save(content, tmp_path / "state.pt")
     with pytest.raises((TrainingError, ValueError)) as failed:
         found = RunFolder(tmp_path).read_state()
@@ -208,19 +208,19 @@ def test_states_of_wrong_types_or_shapes_are_refused(tmp_path, learner, wrong):
 
 
 @pytest.mark.parametrize("name", sorted(SavedState.__struct_fields__))
-def test_states_without_one_of_their_parts_are_damaged(tmp_path, learner, name):
-    content = state(*learner)
+def test_states_without_one_of_their_parts_are_damaged(tmp_path, trained, name):
+    content = state(*trained)
     del content[name]
     torch.save(content, tmp_path / "state.pt")
     with pytest.raises(TrainingError, match=rf"state\.pt is damaged .*{name}"):
         RunFolder(tmp_path).read_state()
 
 
-def test_damaged_files_are_described_in_words_not_by_bare_keys(tmp_path, learner, monkeypatch):
+def test_damaged_files_are_described_in_words_not_by_bare_keys(tmp_path, trained, monkeypatch):
     (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(TrainingError, match=r"is damaged \('settings' is missing\): start anew"):
         RunFolder(tmp_path).read_record()
-    torch.save(state(*learner), tmp_path / "state.pt")
+    torch.save(state(*trained), tmp_path / "state.pt")
     monkeypatch.setattr(torch, "load", mock.Mock(side_effect=KeyError(174812789)))
     with pytest.raises(TrainingError, match=r"\(entry 174812789, to which it refers, is missing\)"):
         RunFolder(tmp_path).read_state()
@@ -246,7 +246,7 @@ def test_a_record_of_an_earlier_release_stores_pretrained_in_the_network():
 @given(data=st.data())
 def test_damaged_records_raise_only_unimask_errors(tmp_path, data):
     record = RunRecord(model="tiny", task="all", data="x", network=tiny_checkpoint().description)
-    content = json.loads(json.dumps(record.to_json() | {"settings": asdict(TOLD)}))
+    content = json.loads(json.dumps(record.to_json() | {"settings": asdict(SETTINGS)}))
     inner = content
     while True:
         key = data.draw(st.sampled_from(sorted(inner)))
@@ -276,7 +276,7 @@ def test_fingerprint_round_trip_and_damage(tmp_path, discs):
 
 
 def test_edited_images_and_masks_are_named_and_copies_are_the_same(tmp_path):
-    """A run went on with other pixels under the names of the old ones."""
+    """Otherwise a run would resume with other pixels under the same names."""
     data = write_discs(tmp_path / "data", {"train": 3, "val": 1})
 
     def fingerprint(folder):
@@ -290,8 +290,8 @@ def test_edited_images_and_masks_are_named_and_copies_are_the_same(tmp_path):
         pixels = np.asarray(Image.open(file)).copy()
         pixels[0, 0] += 1
         Image.fromarray(pixels).save(file)
-        told = describe_change(before, fingerprint(data))
-        assert told == (
+        message = describe_change(before, fingerprint(data))
+        assert message == (
             "train has 1 images of other content, or with other labels: train/images/1.png"
         )
         before = fingerprint(data)
@@ -301,7 +301,7 @@ def test_edited_images_and_masks_are_named_and_copies_are_the_same(tmp_path):
 
 @pytest.mark.parametrize("format", ["coco", "coco-panoptic", "yolo"])
 def test_edited_objects_are_named_and_copies_are_the_same(format, tmp_path, discs):
-    """A run went on with other outlines, classes or segment ids of as many objects."""
+    """Otherwise a run would resume with other outlines, classes or segment ids."""
     data = tmp_path / "data"
     convert(discs, data, to=format)
 

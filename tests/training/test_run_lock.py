@@ -1,4 +1,4 @@
-"""Two processes in one folder: the second one leaves; none outlives its launcher."""
+"""Locks of run folders, and workers that end with their launcher."""
 
 import os
 import re
@@ -61,26 +61,26 @@ def start(*arguments, **environment) -> subprocess.Popen:
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def short_wait(monkeypatch):
     monkeypatch.setattr(run_lock, "WAIT", 0.2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_second_process_is_refused_naming_the_lock_holder(tmp_path, quick):
-    """And a killed holder leaves it free, whatever children of it go on."""
+def test_a_second_process_is_refused_naming_the_lock_holder(tmp_path, short_wait):
+    """A killed holder releases the lock even if its children continue."""
     holder = start(HOLDER, tmp_path)
     child = int(holder.stdout.readline())
     try:
-        told = f"process {holder.pid} on {re.escape(socket.gethostname())} since "
-        with pytest.raises(TrainingError, match=told) as failed, lock_folder(tmp_path):
+        message = f"process {holder.pid} on {re.escape(socket.gethostname())} since "
+        with pytest.raises(TrainingError, match=message) as failed, lock_folder(tmp_path):
             pass
         assert "\n" not in str(failed.value) and "--out" in str(failed.value)
         (tmp_path / "settings.json").write_text("{}")
-        with pytest.raises(TrainingError, match=told):
+        with pytest.raises(TrainingError, match=message):
             train(out=tmp_path, resume=True)
         holder.kill()
         holder.wait()
-        os.kill(child, 0)  # lives
+        os.kill(child, 0)  # raises if the child has ended
         with lock_folder(tmp_path):
             pass
     finally:
@@ -89,7 +89,7 @@ def test_a_second_process_is_refused_naming_the_lock_holder(tmp_path, quick):
         holder.stdout.close()
 
 
-def test_only_the_first_of_several_processes_takes_the_lock(tmp_path, quick, monkeypatch):
+def test_only_the_first_of_several_processes_takes_the_lock(tmp_path, short_wait, monkeypatch):
     with lock_folder(tmp_path):
         monkeypatch.setenv("RANK", "1")
         with lock_folder(tmp_path):
@@ -100,7 +100,7 @@ def test_only_the_first_of_several_processes_takes_the_lock(tmp_path, quick, mon
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "\0", '{"pid": 1}'])
-def test_an_unknown_lock_holder_counts_as_another_process(tmp_path, quick, text):
+def test_an_unknown_lock_holder_counts_as_another_process(tmp_path, short_wait, text):
     with lock_folder(tmp_path):
         (tmp_path / run_lock.HOLDER).write_text(text)
         other = pytest.raises(TrainingError, match="in use by another process")
@@ -117,8 +117,8 @@ def test_file_systems_without_locks_are_reported(tmp_path, monkeypatch):
         pass
 
 
-def lives(number: int) -> bool:
-    """Tell a process that runs from one that is gone, or that nobody has waited for."""
+def is_running(number: int) -> bool:
+    """Return whether a process is running, and not a zombie."""
     try:
         return Path(f"/proc/{number}/stat").read_text().split(")")[1].split()[0] != "Z"
     except FileNotFoundError:
@@ -137,10 +137,10 @@ def test_workers_of_a_killed_launcher_write_nothing_more(tmp_path):
         launcher.kill()
         launcher.wait()
         end = time.monotonic() + 20
-        while lives(worker) and time.monotonic() < end:
+        while is_running(worker) and time.monotonic() < end:
             time.sleep(0.05)
-        assert not lives(worker) and file.exists()
+        assert not is_running(worker) and file.exists()
     finally:
         launcher.stdout.close()
-        if lives(worker):
+        if is_running(worker):
             os.kill(worker, signal.SIGKILL)

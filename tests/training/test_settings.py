@@ -1,4 +1,4 @@
-"""Options that cannot be meant: one line before anything is opened."""
+"""Implausible options are one-line errors before anything is opened."""
 
 import math
 
@@ -81,9 +81,11 @@ def test_invalid_epochs_are_named(epochs):
         ("--logger", "paper", "no logger 'paper'"),
     ],
 )
-def test_the_command_line_names_them_too(command, one_line, discs, tmp_path, option, value, words):
+def test_the_command_line_names_them_too(
+    command, check_error, discs, tmp_path, option, value, words
+):
     code, _, err = command("train", discs, option, value, "-m", "mask2former-nano", "-o", tmp_path)
-    one_line(code, err, words)
+    check_error(code, err, words)
     assert not (tmp_path / "state.pt").exists()
 
 
@@ -94,7 +96,7 @@ def test_the_largest_seed_draws():
 def test_memory_is_independent_of_the_number_of_steps():
     settings = TrainingSettings(steps=10**9, batch_size=3, accumulate=2)
     numbers = iter(ExampleNumbers(settings, 5 * 10**8, 1, 2))
-    assert next(numbers) == [3 * (2 * 10**9 + 1) + place for place in range(3)]
+    assert next(numbers) == [3 * (2 * 10**9 + 1) + offset for offset in range(3)]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_memory_is_independent_of_the_number_of_steps():
 def test_unavailable_devices_are_refused_listing_the_available(monkeypatch, tmp_path, device):
     monkeypatch.setattr(processes, "available_devices", lambda: ("cpu",))
     with pytest.raises(SettingsError, match=r"this machine has auto, cpu$") as failed:
-        train(tmp_path / "nothing", "mask2former-nano", device=device)  # before data are looked for
+        train(tmp_path / "nothing", "mask2former-nano", device=device)  # before the data are opened
     assert "\n" not in str(failed.value)
 
 

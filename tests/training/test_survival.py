@@ -1,4 +1,4 @@
-"""What happens to runs: kill -9, full disks, images that vanish or rot, too little memory."""
+"""Runs under failures: SIGKILL, full disks, missing or corrupt images, out of memory."""
 
 import json
 import os
@@ -50,16 +50,16 @@ def run(data, out, **changes):
     return train(data, "tiny", out=out, settings=settings, device="cpu", quiet=True)
 
 
-DEATHS = ("0-step", "4-metrics", "3-save")
+KILLS = ("0-step", "4-metrics", "3-save")
 
 
 @pytest.fixture(scope="module")
-def killed(discs, tmp_path_factory):
-    """The folder of an undisturbed run and of killed and resumed ones, with their exit codes."""
+def killed_runs(discs, tmp_path_factory):
+    """Folder of an uninterrupted run and of killed and resumed ones, with exit codes."""
     folder = tmp_path_factory.mktemp("killed")
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(discs), str(folder), *DEATHS],
+        [sys.executable, str(PROGRAM), str(discs), str(folder), *KILLS],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
@@ -69,12 +69,12 @@ def killed(discs, tmp_path_factory):
     return folder, json.loads(done.stdout), done.stderr[-3000:]
 
 
-@pytest.mark.parametrize("death", DEATHS)
-def test_killed_and_resumed_runs_end_with_the_same_weights(killed, death):
-    """Drop path, points, augmentation, accumulation and averages: bit for bit."""
-    folder, codes, err = killed
-    whole, resumed = folder / "whole", folder / death
-    assert codes["whole"] == [0] and codes[death] == [-signal.SIGKILL, 0], err
+@pytest.mark.parametrize("case", KILLS)
+def test_killed_and_resumed_runs_end_with_the_same_weights(killed_runs, case):
+    """Drop path, points, augmentation, accumulation and averages are bitwise equal."""
+    folder, codes, err = killed_runs
+    whole, resumed = folder / "whole", folder / case
+    assert codes["whole"] == [0] and codes[case] == [-signal.SIGKILL, 0], err
     expected, found = (torch.load(run / "state.pt", weights_only=True) for run in (whole, resumed))
     for part in ("network", "average"):
         tensors = (s[part] if part == "network" else s[part]["state"] for s in (expected, found))
@@ -89,7 +89,7 @@ def test_killed_and_resumed_runs_end_with_the_same_weights(killed, death):
 
 
 def test_a_full_disk_is_reported_and_keeps_the_previous_state(discs, tmp_path, monkeypatch):
-    """A limit on the size of files stands for the disk: both break writing off in the middle."""
+    """A file size limit simulates the full disk: both interrupt writing."""
     real = steps.update
 
     def fill(fabric, state, stream, step, settings):
@@ -113,9 +113,9 @@ def test_a_full_disk_is_reported_and_keeps_the_previous_state(discs, tmp_path, m
 
 
 @pytest.fixture
-def spoilt(discs, tmp_path):
-    """A dataset in which one image is cut short and another has vanished."""
-    data = tmp_path / "spoilt"
+def corrupt_dataset(discs, tmp_path):
+    """Dataset with a truncated image."""
+    data = tmp_path / "corrupt"
     shutil.copytree(discs, data)
     image = data / "train" / "images" / "3.png"
     image.write_bytes(image.read_bytes()[:300])
@@ -123,20 +123,20 @@ def spoilt(discs, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_corrupt_image_stops_the_run_by_name(spoilt, tmp_path, workers):
+def test_a_corrupt_image_stops_the_run_by_name(corrupt_dataset, tmp_path, workers):
     with pytest.raises((DataError, ImageError), match=r"^\S+3\.png") as failed:
-        run(spoilt, tmp_path / "run", workers=workers)
+        run(corrupt_dataset, tmp_path / "run", workers=workers)
     assert "\n" not in str(failed.value)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_corrupt_images_are_skipped_and_counted(spoilt, tmp_path, workers, capsys):
+def test_corrupt_images_are_skipped_and_counted(corrupt_dataset, tmp_path, workers, capsys):
     settings = replace(SETTINGS, on_bad_image="skip", steps=3, workers=workers)
     out = tmp_path / "run"
-    assert train(spoilt, "tiny", out=out, settings=settings, device="cpu").finished
-    told = capsys.readouterr().out
-    assert told.count("skipped: ") == 1 and "3.png" in told
-    assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once in an epoch of six images
+    assert train(corrupt_dataset, "tiny", out=out, settings=settings, device="cpu").finished
+    output = capsys.readouterr().out
+    assert output.count("skipped: ") == 1 and "3.png" in output
+    assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once per epoch of six images
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["progress"]["unreadable_images"] == 1
 
@@ -204,5 +204,5 @@ def test_patience_ends_a_run_that_does_not_get_better(discs, tmp_path, monkeypat
     monkeypatch.setattr("unimask.training.loop.validate", lambda *_: ("PQ", 1.0))
     done = run(discs, tmp_path, steps=40, evaluate_every=2, patience=2)
     assert done.finished and RunFolder(tmp_path).rows()[-1]["step"] == "6"
-    assert run(discs, tmp_path, resume=True).finished  # has nothing left to do
+    assert run(discs, tmp_path, resume=True).finished  # nothing is left to do
     assert RunFolder(tmp_path).rows()[-1]["step"] == "6"

@@ -1,4 +1,4 @@
-"""Which tokenizer a OneFormer's texts are read with."""
+"""Choice of the tokenizer for OneFormer's texts."""
 
 import shutil
 from dataclasses import replace
@@ -18,7 +18,7 @@ TASKS = ("semantic", "instance", "panoptic")
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory, clip_files):
-    """A OneFormer as its authors publish it: CLIP's words, and their files beside the weights."""
+    """OneFormer as published: CLIP's vocabulary, with its files beside the weights."""
     folder = tmp_path_factory.mktemp("oneformer")
     text = replace(TINY_ONEFORMER.text, vocabulary=END_TOKEN + 1)
     write_huggingface(folder, tiny_checkpoint(replace(TINY_ONEFORMER, text=text)))

@@ -1,4 +1,4 @@
-"""A run from end to end: it learns, it survives, and it says why it stops."""
+"""Runs from end to end: training, interruption, resuming and errors."""
 
 import csv
 import json
@@ -161,7 +161,7 @@ def test_oneformer_trains_all_tasks_and_saves_its_text_vocabulary(discs, tmp_pat
         rows = list(csv.DictReader(stream))
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
     assert result.predictor.tasks == ("panoptic", "instance", "semantic")
-    assert result.predictor.network.text_mapper is None  # prediction does without
+    assert result.predictor.network.text_mapper is None  # not needed for prediction
     state = read_huggingface(out / "weights" / "last").state
     assert state["text_mapper.encoder.token_embedding.weight"].shape[0] == 259
     again = train(
@@ -200,9 +200,9 @@ def test_a_run_starts_from_imagenet_backbone_weights(discs, tmp_path, monkeypatc
     changes = {"steps": 2, "warmup_steps": 0, "backbone_rate": 0.0, "backbone_weights": file}
     run(discs, tmp_path / "run", **changes)
     state = unimask.load(tmp_path / "run", device="cpu").network.state_dict()
-    for name, tensor in backbone.items():  # at a rate of 0 it stays what it was
+    for name, tensor in backbone.items():  # unchanged at a learning rate of 0
         torch.testing.assert_close(state[f"backbone.{name}"], tensor, rtol=0, atol=0)
-    (tmp_path / "resnet.pth").unlink()  # the run's state has all weights
+    (tmp_path / "resnet.pth").unlink()  # the state of the run contains all weights
     assert run(discs, tmp_path / "run", resume=True).finished
 
 

@@ -1,4 +1,4 @@
-"""Work of the first process outlasts the process group's time, and nobody gives up."""
+"""Other processes wait for the first one longer than the process group's timeout."""
 
 import time
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ def reduce(tensor, reduce_op):
 
 
 def work(rank: int, folder: str) -> None:
-    """The first process works for longer than the group waits for a message."""
+    """Run one process; the first one works longer than the group's timeout."""
     waiting.MESSAGE_INTERVAL_SECONDS = 0.25
     fabric = SimpleNamespace(
         world_size=2, is_global_zero=rank == 0, device=torch.device("cpu"), all_reduce=reduce

@@ -12,9 +12,9 @@ from unimask.visualization.overlay import DrawnSegment, draw_overlay, inner_bord
 from unimask.visualization.palette import class_colour, from_oklch, object_colour, to_oklch
 
 
-def shape(mask, *, label_id=0, counted=True, score=0.9, given=None):
+def shape(mask, *, label_id=0, counted=True, score=0.9, colour=None):
     rle = RunLength.from_mask(mask)
-    return DrawnSegment(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs, given)
+    return DrawnSegment(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs, colour)
 
 
 def disc(size, centre, radius):
@@ -56,7 +56,7 @@ def test_given_colours_are_drawn():
     road = np.zeros((720, 800), bool)
     road[400:] = True
     purple = (128, 64, 128)
-    drawn = draw_overlay(image, [shape(road, counted=False, given=purple)])
+    drawn = draw_overlay(image, [shape(road, counted=False, colour=purple)])
     filled = np.array(drawn)[600, 400].astype(float)
     np.testing.assert_allclose(filled, 0.55 * 90 + 0.45 * np.array(purple), atol=1)
     legend = np.array(drawn)[:, 800:].reshape(-1, 3)
@@ -66,11 +66,11 @@ def test_given_colours_are_drawn():
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
-@pytest.mark.parametrize("given", [None, (0, 0, 70)])
-def test_shapes_stand_out_on_any_ground(ground, given):
+@pytest.mark.parametrize("colour", [None, (0, 0, 70)])
+def test_shapes_stand_out_on_any_ground(ground, colour):
     image = np.full((800, 900, 3), ground, np.uint8)
     mask = disc((800, 900), (300, 300), 120)
-    drawn = np.asarray(draw_overlay(image, [shape(mask, given=given)], legend=False), float)
+    drawn = np.asarray(draw_overlay(image, [shape(mask, colour=colour)], legend=False), float)
     border = inner_border(mask.astype(np.int32), 1)
     border[180:440, 180:420] &= ~disc((800, 900), (300, 300), 100)[180:440, 180:420]
     assert np.abs(drawn[border] - ground).sum(1).mean() > 90

@@ -1,4 +1,4 @@
-"""MaskFormer's own files, and those of its baselines, out of names and shapes alone."""
+"""Files of MaskFormer's authors and their baselines: the network is inferred from tensors alone."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_authors_files_round_trip(tmp_path, config):
     write_pickle(tmp_path / "model.pkl", theirs(config))
     predictor = unimask.load(tmp_path / "model.pkl", device="cpu")
     expected = config
-    if config.backbone.kind == "swin":  # whose drop path is in no tensor
+    if config.backbone.kind == "swin":  # drop path is stored in no tensor
         expected = replace(config, backbone=replace(config.backbone, drop_path=0.3))
     assert predictor.description.config == expected
     network = build_segmenter(config).eval()
@@ -61,15 +61,15 @@ def test_authors_files_round_trip(tmp_path, config):
     pixel_values = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected, actual = (net(pixel_values) for net in (network, predictor.network))
-    # Weights of files lie elsewhere in memory, and are multiplied in another order.
-    for ours, theirs_ in zip(actual[:2], expected[:2], strict=True):
-        scale = float(theirs_.abs().max())
-        torch.testing.assert_close(ours, theirs_, atol=1e-5 * scale, rtol=1e-5)
+    # Weights read from files have other memory layouts, so products are summed in another order.
+    for ours, reference in zip(actual[:2], expected[:2], strict=True):
+        scale = float(reference.abs().max())
+        torch.testing.assert_close(ours, reference, atol=1e-5 * scale, rtol=1e-5)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_names_of_first_releases_are_read(tmp_path, config):
-    """Version 1 of the authors' heads had no `pixel_decoder`; `predictor` stayed."""
+    """Version 1 of the authors' heads had no `pixel_decoder`, but the same `predictor`."""
     state = theirs(config)
     old = {name.replace(f"{PIXELS}.", "sem_seg_head."): value for name, value in state.items()}
     assert old.keys() != state.keys() and any(name.startswith(QUERIES) for name in old)
@@ -100,13 +100,13 @@ def test_baselines_support_only_semantic_segmentation(tmp_path, name):
     write_pickle(file, theirs(config))
     predictor = unimask.load(file, device="cpu")
     assert predictor.tasks == ("semantic",) and predictor.labels[6] == "road, route"
-    assert predictor.description.postprocessing.resize == "masks"  # which are scores there
+    assert predictor.description.postprocessing.resize == "masks"  # the masks are scores there
     assert predictor.description.preprocessing.size_divisor == 4
 
 
 @pytest.mark.parametrize(("size", "share"), [((63, 75), 1.0), ((254, 337), 0.98)])
 def test_per_pixel_scores_are_resized_as_the_authors_do(size, share):
-    """They enlarge scores fourfold and cut; filling up first only touches cells at the border."""
+    """They upsample scores by four and crop; padding first changes only cells at the border."""
     config = replace(CONFIGS["per pixel"], backbone=BOTTLENECKS, num_classes=5)
     network = build_segmenter(config).eval()
     network.load_state_dict(random_state(config))
@@ -123,31 +123,31 @@ def test_per_pixel_scores_are_resized_as_the_authors_do(size, share):
     assert (theirs == ours).float().mean() >= share
 
 
-def more(name, *size):
+def add_tensor(name, *size):
     return lambda state: state.update({name: torch.ones(*size)})
 
 
-SPOILED = {
+MISMATCHES = {
     "missing: .*layer_2.weight": lambda s: s.pop(f"{PIXELS}.layer_2.weight"),
     "missing: .*query_embed": lambda s: s.pop(f"{QUERIES}.query_embed.weight"),
-    "unknown: .*extra": more(f"{QUERIES}.extra", 1),
-    "of another shape: .*mask_features": more(f"{PIXELS}.mask_features.weight", 3),
-    "of another shape: pixel_decoder.steps.0.lateral": more(
+    "unknown: .*extra": add_tensor(f"{QUERIES}.extra", 1),
+    "of another shape: .*mask_features": add_tensor(f"{PIXELS}.mask_features.weight", 3),
+    "of another shape: pixel_decoder.steps.0.lateral": add_tensor(
         f"{PIXELS}.adapter_3.weight", 3, 3, 1, 1
     ),
-    "33 channels are not divisible by 8 heads": more(f"{QUERIES}.query_embed.weight", 12, 33),
-    "PRE_NORM": more(f"{QUERIES}.transformer.encoder.norm.weight", 32),
-    "PRE_NORM.": more(f"{PIXELS}.transformer.encoder.norm.weight", 32),
-    "ENC_LAYERS": more(f"{QUERIES}.transformer.encoder.layers.0.linear1.weight", 4, 32),
-    "TRANSFORMER_IN_FEATURE": more(f"{QUERIES}.input_proj.weight", 32, 40, 1, 1),
+    "33 channels are not divisible by 8 heads": add_tensor(f"{QUERIES}.query_embed.weight", 12, 33),
+    "PRE_NORM": add_tensor(f"{QUERIES}.transformer.encoder.norm.weight", 32),
+    "PRE_NORM.": add_tensor(f"{PIXELS}.transformer.encoder.norm.weight", 32),
+    "ENC_LAYERS": add_tensor(f"{QUERIES}.transformer.encoder.layers.0.linear1.weight", 4, 32),
+    "TRANSFORMER_IN_FEATURE": add_tensor(f"{QUERIES}.input_proj.weight", 32, 40, 1, 1),
     "backbone is unknown": lambda s: [s.pop(n) for n in list(s) if n.startswith("backbone.")],
 }
 
 
-@pytest.mark.parametrize("message", SPOILED)
+@pytest.mark.parametrize("message", MISMATCHES)
 def test_mismatches_are_one_line_errors(tmp_path, message):
     state = theirs(CONFIGS["an encoder as wide as the decoder"])
-    SPOILED[message](state)
+    MISMATCHES[message](state)
     write_pickle(tmp_path / "model.pkl", state)
     with pytest.raises(CheckpointError, match=rf"model\.pkl.*{message}") as failed:
         unimask.load(tmp_path / "model.pkl")
@@ -155,10 +155,10 @@ def test_mismatches_are_one_line_errors(tmp_path, message):
 
 
 def test_other_networks_heads_are_refused(tmp_path):
-    """DeepLab's head is called the same, and ends in such a convolution too."""
+    """DeepLab's head has the same name and also ends in such a convolution."""
     state = {name: v for name, v in theirs(MASKFORMER).items() if name.startswith("backbone.")}
-    more(f"{QUERIES}.weight", 19, 256, 1, 1)(state)
-    more("sem_seg_head.decoder.res2.project_conv.weight", 48, 64, 1, 1)(state)
+    add_tensor(f"{QUERIES}.weight", 19, 256, 1, 1)(state)
+    add_tensor("sem_seg_head.decoder.res2.project_conv.weight", 48, 64, 1, 1)(state)
     write_pickle(tmp_path / "deeplab.pkl", state)
     with pytest.raises(CheckpointError, match=r"deeplab\.pkl: it is no MaskFormer.*mask_features"):
         unimask.load(Path(tmp_path / "deeplab.pkl"))

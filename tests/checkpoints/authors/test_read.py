@@ -1,4 +1,4 @@
-"""The authors' files: the same network, whatever its size, out of names and shapes alone."""
+"""The authors' files: the network of any size is inferred from names and shapes alone."""
 
 import pickle
 from dataclasses import replace
@@ -37,12 +37,12 @@ BOTTLENECK = replace(
     backbone=ResNetConfig(stem_channels=4, channels=(16, 24, 32, 40), depths=(2, 1, 3, 1)),
     num_classes=5,
 )
-TASKS_TOLD = TINY_ONEFORMER.transformer_decoder
+ONEFORMER_DECODER = TINY_ONEFORMER.transformer_decoder
 ONEFORMER = replace(
     TINY_ONEFORMER,
     backbone=TINY_SWIN.backbone,
     pixel_decoder=replace(TINY_ONEFORMER.pixel_decoder, dropout=0.1),
-    transformer_decoder=replace(TASKS_TOLD, task_queries=TaskQueriesConfig(num_layers=2)),
+    transformer_decoder=replace(ONEFORMER_DECODER, task_queries=TaskQueriesConfig(num_layers=2)),
 )
 CONFIGS = {
     "basic, group norm": TINY_RESNET,
@@ -67,7 +67,7 @@ CONFIGS = {
 
 
 def random_state(config, seed=0):
-    """Weights none of which is zero or one, for those would hide mistakes."""
+    """Return random weights, none of which is zero or one, since those would hide mistakes."""
     torch.manual_seed(seed)
     state = build_segmenter(config).state_dict()
     return {
@@ -78,7 +78,7 @@ def random_state(config, seed=0):
 
 
 def theirs(config, seed=0):
-    """A network under the authors' names, with what else their files hold."""
+    """Return a network under the authors' names, with the other entries of their files."""
     state = to_theirs(random_state(config, seed), select_rules(config))
     extra = {"criterion.empty_weight": torch.ones(config.num_classes + 1)}
     if isinstance(config.backbone, SwinConfig):
@@ -118,12 +118,12 @@ def test_authors_files_round_trip(tmp_path, config, name):
     with torch.no_grad():
         expected, actual = (net(pixel_values, "instance") for net in (network, predictor.network))
     assert expected.mask_logits.std() > 0.1
-    # Weights lie in memory as the file has them: sums round in another order.
+    # Weights keep the memory layout of the file, so sums round in another order.
     torch.testing.assert_close(actual.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(actual.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
 
 
-# Of FaPN the authors published a score, and neither code nor weights.
+# FaPN's authors published a score, but neither code nor weights.
 PUBLISHED = [name for name in PRESETS if "nano" not in name and "fapn" not in name]
 
 
@@ -204,7 +204,7 @@ def test_a_loaded_file_can_be_saved_and_loaded_again(tmp_path):
     assert weights.labels == predictor.labels
 
 
-SPOILED = {
+MISMATCHES = {
     "missing": lambda s: s.pop("sem_seg_head.predictor.decoder_norm.weight"),
     "unknown": lambda s: s.update({"sem_seg_head.predictor.extra.weight": torch.ones(1)}),
     "of another shape": lambda s: s.update({"backbone.norm3.weight": torch.ones(1)}),
@@ -239,10 +239,10 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("message", SPOILED)
+@pytest.mark.parametrize("message", MISMATCHES)
 def test_mismatches_are_one_line_errors(tmp_path, message):
     state = theirs(TINY_SWIN)
-    SPOILED[message](state)
+    MISMATCHES[message](state)
     write_pickle(tmp_path / "model.pkl", state)
     with pytest.raises(CheckpointError, match=rf"model\.pkl.*{message}") as failed:
         unimask.load(tmp_path / "model.pkl")
@@ -250,18 +250,18 @@ def test_mismatches_are_one_line_errors(tmp_path, message):
 
 
 @pytest.mark.parametrize(
-    "place",
+    "file",
     [
         "model_final_34112b.pkl",
         "ytvis_2021/somebodys/model.pkl",
         "video_maskformer2_R50_bs16_8ep/model_final.pkl",
     ],
 )
-def test_video_networks_are_refused_by_their_file_names(tmp_path, place):
-    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-    write_pickle(tmp_path / place, theirs(TINY_SWIN))
-    with pytest.raises(CheckpointError, match=rf"{place}: it is a Mask2Former for video"):
-        unimask.load(tmp_path / place)
+def test_video_networks_are_refused_by_their_file_names(tmp_path, file):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    write_pickle(tmp_path / file, theirs(TINY_SWIN))
+    with pytest.raises(CheckpointError, match=rf"{file}: it is a Mask2Former for video"):
+        unimask.load(tmp_path / file)
 
 
 def test_networks_of_unimask_have_no_authors_names():

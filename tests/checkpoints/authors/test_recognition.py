@@ -1,4 +1,4 @@
-"""What a network was published for, from its labels, its size and what its file is called."""
+"""Publications are recognised by labels, sizes and file names."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -167,7 +167,7 @@ def test_oneformers_do_all_tasks_at_their_own_sizes(
 
 @pytest.mark.parametrize("hub", ["facebook/maskformer-swin-base-ade", "owner/anything"])
 def test_maskformers_of_ade20k_are_semantic_unless_they_have_an_encoder(hub):
-    """Of the published ones those of the Hub have none, and are semantic."""
+    """Of the published networks, those on the Hub have no encoder and are semantic."""
     names, snapshot = known_labels("ade20k").names, Path("/cache") / hub.replace("/", "--") / "ab"
     semantic, panoptic = (
         next(p for p in MASKFORMERS if (p.labels, p.task) == ("ade20k", task))
@@ -198,8 +198,8 @@ def test_per_pixel_networks_support_only_semantic_segmentation(classes, labels):
     config = per_pixel_resnet50(classes)
     actual, _ = find_publication_by_size(config, Path("/x/a.pkl"))
     assert (actual.labels, actual.task, actual.tasks) == (labels, "semantic", ("semantic",))
-    assert actual.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
-    assert actual.postprocessing(config).resize == "masks"  # which are scores already
+    assert actual.preprocessing(config).size_divisor == 4  # scores are upsampled by four
+    assert actual.postprocessing(config).resize == "masks"  # the masks are scores already
     if labels:
         names = known_labels(labels).names
         assert find_publication_by_names(config, names, Path("/x")).tasks == ("semantic",)

@@ -1,4 +1,4 @@
-"""Files that are spoilt at random or on purpose: one line, soon, in little memory, nothing run."""
+"""Damaged and malicious files: one-line errors, bounded time and memory, nothing executed."""
 
 import io
 import json
@@ -27,16 +27,16 @@ SECONDS, MEGABYTES = 5, 300
 
 
 @pytest.fixture
-def bounded():
-    """Hold a test to little time and memory."""
+def limited_resources():
+    """Limit the time and memory of a test."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     yield
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert time.process_time() - start < SECONDS and grown < MEGABYTES * 1024
 
 
-def refused(read, path, message=None):
-    """Say that a file is refused, in one line that names it."""
+def assert_refused(read, path, message=None):
+    """Check that a file is refused in one line that names it."""
     with pytest.raises(UnimaskError, match=message) as failed:
         read(path)
     assert "\n" not in str(failed.value) and len(str(failed.value)) < 1500
@@ -48,7 +48,7 @@ def opcode(code, *parts):
 
 
 def nested(depth):
-    """A tuple of itself twice, and so on: as deep as long, and 2 to that power to hash."""
+    """Return a pickle of nested pairs: each pair contains the previous one twice."""
     return b"\x80\x02)" + b"q\x00h\x00\x86" * depth
 
 
@@ -80,14 +80,14 @@ PICKLES = {
 
 
 @pytest.mark.parametrize("name", PICKLES)
-def test_pickles_that_would_fill_memory_or_time_are_refused(tmp_path, bounded, name):
+def test_pickles_that_would_fill_memory_or_time_are_refused(tmp_path, limited_resources, name):
     path = tmp_path / "weights.pkl"
     path.write_bytes(PICKLES[name])
-    refused(read_tensors, path)
+    assert_refused(read_tensors, path)
 
 
 def torch_zip(path, *, pickled=None, data=None, packed=False):
-    """Write a file of torch with other parts than its own."""
+    """Write a file of torch with some entries replaced."""
     buffer = io.BytesIO()
     torch.save({"weight": torch.arange(4.0)}, buffer)
     method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
@@ -103,66 +103,66 @@ def torch_zip(path, *, pickled=None, data=None, packed=False):
 
 
 def test_rewritten_zips_are_read(tmp_path):
-    """The helper above writes what torch would: its refusals below have other reasons."""
+    """The helper above writes valid files, so that the refusals below have other reasons."""
     assert read_tensors(torch_zip(tmp_path / "a.pth"))["weight"].tolist() == [0, 1, 2, 3]
 
 
-def test_compressed_zips_are_refused(tmp_path, bounded):
+def test_compressed_zips_are_refused(tmp_path, limited_resources):
     bomb = torch_zip(tmp_path / "bomb.pth", data=bytes(2**26), packed=True)
     assert bomb.stat().st_size < 2**20
-    refused(read_tensors, bomb, "more room than the file has")
+    assert_refused(read_tensors, bomb, "more room than the file has")
 
 
-def test_zips_with_wrong_sizes_are_refused(tmp_path, bounded):
+def test_zips_with_wrong_sizes_are_refused(tmp_path, limited_resources):
     path = torch_zip(tmp_path / "model.pth")
     content = path.read_bytes()
     size = struct.pack("<I", 16)
-    for lie in (struct.pack("<I", 2**31), struct.pack("<I", 4)):
-        path.write_bytes(content.replace(size, lie))
-        refused(read_tensors, path)
+    for wrong_size in (struct.pack("<I", 2**31), struct.pack("<I", 4)):
+        path.write_bytes(content.replace(size, wrong_size))
+        assert_refused(read_tensors, path)
 
 
-def test_overlapping_zip_entries_are_refused(tmp_path, bounded):
-    """A zip may say of a thousand names that they are the same megabyte."""
+def test_overlapping_zip_entries_are_refused(tmp_path, limited_resources):
+    """A zip may list the same megabyte under a thousand names."""
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/data.pkl", pickle.dumps({}))
         archive.writestr("a/data/0", bytes(2**20))
         shared = archive.infolist()[1]
         for number in range(1, 1000):
-            twin = zipfile.ZipInfo(f"a/data/{number}")
-            twin.header_offset, twin.file_size = shared.header_offset, shared.file_size
-            twin.compress_size, twin.CRC = shared.compress_size, shared.CRC
-            archive.filelist.append(twin)
-            archive.NameToInfo[twin.filename] = twin
-    refused(read_tensors, path, "more room than the file has")
+            duplicate = zipfile.ZipInfo(f"a/data/{number}")
+            duplicate.header_offset, duplicate.file_size = shared.header_offset, shared.file_size
+            duplicate.compress_size, duplicate.CRC = shared.compress_size, shared.CRC
+            archive.filelist.append(duplicate)
+            archive.NameToInfo[duplicate.filename] = duplicate
+    assert_refused(read_tensors, path, "more room than the file has")
 
 
-def count_of_storage(old, new):
-    """Change the number of numbers that a pickle tells of its storage."""
+def set_storage_size(old, new):
+    """Change the number of elements that a pickle declares for its storage."""
     return lambda content: content.replace(b"K\x04t", b"J" + struct.pack("<i", new) + b"t")
 
 
 @pytest.mark.parametrize("count", [2**30, 5, 3, -1])
-def test_storages_of_another_size_are_refused(tmp_path, bounded, count):
-    path = torch_zip(tmp_path / "model.pth", pickled=count_of_storage(4, count))
-    refused(read_tensors, path)
+def test_storages_of_another_size_are_refused(tmp_path, limited_resources, count):
+    path = torch_zip(tmp_path / "model.pth", pickled=set_storage_size(4, count))
+    assert_refused(read_tensors, path)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_expanded_tensors_are_refused(tmp_path, bounded, zipped):
-    """Strides of 0 make any number of numbers out of one."""
+def test_expanded_tensors_are_refused(tmp_path, limited_resources, zipped):
+    """Strides of 0 expand one number to any number of elements."""
     wide = torch.zeros(1).half().expand(2**30)
     torch.save({"weight": wide}, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
-    refused(read_tensors, tmp_path / "a.pth", "larger than its storage")
+    assert_refused(read_tensors, tmp_path / "a.pth", "larger than its storage")
 
 
-def test_storages_shared_by_many_tensors_are_refused(tmp_path, bounded):
+def test_storages_shared_by_many_tensors_are_refused(tmp_path, limited_resources):
     """Each of the halves would get its own copy in float32."""
     half = torch.zeros(2**18).half()
     state = {f"weight{i}": half.view(-1) for i in range(2000)}
     torch.save(state, tmp_path / "a.pth")
-    refused(read_tensors, tmp_path / "a.pth", "has tensors that share memory")
+    assert_refused(read_tensors, tmp_path / "a.pth", "has tensors that share memory")
 
 
 HEADERS = {
@@ -183,10 +183,10 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_invalid_safetensors_headers_are_refused(tmp_path, bounded, name):
+def test_invalid_safetensors_headers_are_refused(tmp_path, limited_resources, name):
     path = tmp_path / "model.safetensors"
     path.write_bytes(HEADERS[name])
-    refused(read_authors, path)
+    assert_refused(read_authors, path)
 
 
 def authors_file(config, path):
@@ -194,125 +194,125 @@ def authors_file(config, path):
     return state, path
 
 
-def test_shapes_without_elements_allocate_nothing(tmp_path, bounded):
-    """A tensor of a billion rows of nothing takes no room in a file."""
+def test_shapes_without_elements_allocate_nothing(tmp_path, limited_resources):
+    """A tensor of a billion rows without columns takes no space in a file."""
     state, path = authors_file(TINY_SWIN, tmp_path / "model.safetensors")
     for name in ("query_feat", "query_embed"):
         state[f"sem_seg_head.predictor.{name}.weight"] = torch.zeros(2**33, 0)
     save_file(state, path)
-    refused(read_authors, path)
+    assert_refused(read_authors, path)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model folder that is whole."""
-    place = tmp_path_factory.mktemp("whole")
-    write_huggingface(place, tiny_checkpoint(TINY_SWIN))
-    return place
+    """Intact model folder."""
+    path = tmp_path_factory.mktemp("whole")
+    write_huggingface(path, tiny_checkpoint(TINY_SWIN))
+    return path
 
 
-def changed(folder, place, change, name="config.json"):
+def changed(folder, target, change, name="config.json"):
     """Copy a folder and change one of its descriptions."""
-    shutil.copytree(folder, place)
-    content = json.loads((place / name).read_text())
+    shutil.copytree(folder, target)
+    content = json.loads((target / name).read_text())
     change(content)
-    (place / name).write_text(json.dumps(content))
-    return place
+    (target / name).write_text(json.dumps(content))
+    return target
 
 
-def put(*keys):
-    """Give a change: the value under some keys becomes the last argument."""
-    *way, last, value = keys
+def set_value(*keys):
+    """Return a function that sets the value under some keys to the last argument."""
+    *parents, last, value = keys
 
     def change(content):
-        for key in way:
+        for key in parents:
             content = content[key]
         content[last] = value
 
     return change
 
 
-ABSURD = [
-    put("hidden_dim", 10**9),
-    put("hidden_dim", 10**400),
-    put("hidden_dim", "256"),
-    put("hidden_dim", True),
-    put("hidden_dim", None),
-    put("hidden_dim", -32),
-    put("hidden_dim", 0),
-    put("hidden_dim", 4.5),
-    put("dim_feedforward", 2**16),
-    put("encoder_layers", 10**6),
-    put("encoder_layers", 10**3),
-    put("decoder_layers", 10**6),
-    put("decoder_layers", "many"),
-    put("num_attention_heads", 0),
-    put("num_attention_heads", 7),
-    put("num_queries", 10**9),
-    put("dropout", "none"),
-    put("dropout", float("nan")),
-    put("dropout", 10**300),
-    put("pre_norm", True),
-    put("backbone_config", [1]),
-    put("backbone_config", "swin"),
-    put("backbone_config", "model_type", ["swin"]),
-    put("backbone_config", "depths", [10**6] * 4),
-    put("backbone_config", "depths", [1, 2]),
-    put("backbone_config", "depths", 3),
-    put("backbone_config", "depths", "1121"),
-    put("backbone_config", "window_size", 10**5),
-    put("backbone_config", "window_size", 0),
-    put("backbone_config", "embed_dim", 2**15),
-    put("backbone_config", "mlp_ratio", 1e5),
-    put("backbone_config", "num_heads", [0, 0, 0, 0]),
-    put("id2label", [1, 2]),
-    put("id2label", {"a": "b"}),
-    put("id2label", {str(i): "x" for i in range(10**5)}),
-    put("id2label", "names"),
-    put("unimask", 7),
-    put("unimask", "is_thing", [1]),
-    put("unimask", "is_thing", None),
-    put("unimask", "tasks", ["flying"]),
-    put("unimask", "tasks", 3),
-    put("unimask", "num_points", 10**6),
-    put("unimask", "preprocessing", {"shortest_edge": 10**7, "longest_edge": 10**7}),
-    put("unimask", "preprocessing", {"shortest_edge": "all"}),
-    put("unimask", "preprocessing", {"unknown": 1}),
-    put("unimask", "preprocessing", "std", [0, 0, 0]),
-    put("unimask", "preprocessing", "mean", [1]),
-    put("unimask", "postprocessing", {"top_k": -1}),
-    put("unimask", "postprocessing", [1]),
+IMPLAUSIBLE = [
+    set_value("hidden_dim", 10**9),
+    set_value("hidden_dim", 10**400),
+    set_value("hidden_dim", "256"),
+    set_value("hidden_dim", True),
+    set_value("hidden_dim", None),
+    set_value("hidden_dim", -32),
+    set_value("hidden_dim", 0),
+    set_value("hidden_dim", 4.5),
+    set_value("dim_feedforward", 2**16),
+    set_value("encoder_layers", 10**6),
+    set_value("encoder_layers", 10**3),
+    set_value("decoder_layers", 10**6),
+    set_value("decoder_layers", "many"),
+    set_value("num_attention_heads", 0),
+    set_value("num_attention_heads", 7),
+    set_value("num_queries", 10**9),
+    set_value("dropout", "none"),
+    set_value("dropout", float("nan")),
+    set_value("dropout", 10**300),
+    set_value("pre_norm", True),
+    set_value("backbone_config", [1]),
+    set_value("backbone_config", "swin"),
+    set_value("backbone_config", "model_type", ["swin"]),
+    set_value("backbone_config", "depths", [10**6] * 4),
+    set_value("backbone_config", "depths", [1, 2]),
+    set_value("backbone_config", "depths", 3),
+    set_value("backbone_config", "depths", "1121"),
+    set_value("backbone_config", "window_size", 10**5),
+    set_value("backbone_config", "window_size", 0),
+    set_value("backbone_config", "embed_dim", 2**15),
+    set_value("backbone_config", "mlp_ratio", 1e5),
+    set_value("backbone_config", "num_heads", [0, 0, 0, 0]),
+    set_value("id2label", [1, 2]),
+    set_value("id2label", {"a": "b"}),
+    set_value("id2label", {str(i): "x" for i in range(10**5)}),
+    set_value("id2label", "names"),
+    set_value("unimask", 7),
+    set_value("unimask", "is_thing", [1]),
+    set_value("unimask", "is_thing", None),
+    set_value("unimask", "tasks", ["flying"]),
+    set_value("unimask", "tasks", 3),
+    set_value("unimask", "num_points", 10**6),
+    set_value("unimask", "preprocessing", {"shortest_edge": 10**7, "longest_edge": 10**7}),
+    set_value("unimask", "preprocessing", {"shortest_edge": "all"}),
+    set_value("unimask", "preprocessing", {"unknown": 1}),
+    set_value("unimask", "preprocessing", "std", [0, 0, 0]),
+    set_value("unimask", "preprocessing", "mean", [1]),
+    set_value("unimask", "postprocessing", {"top_k": -1}),
+    set_value("unimask", "postprocessing", [1]),
 ]
 
 
-@pytest.mark.parametrize("change", ABSURD, ids=range(len(ABSURD)))
-def test_implausible_configurations_are_refused(folder, tmp_path, bounded, change):
-    refused(read_huggingface, changed(folder, tmp_path / "model", change), "model")
+@pytest.mark.parametrize("change", IMPLAUSIBLE, ids=range(len(IMPLAUSIBLE)))
+def test_implausible_configurations_are_refused(folder, tmp_path, limited_resources, change):
+    assert_refused(read_huggingface, changed(folder, tmp_path / "model", change), "model")
 
 
 IMAGES = [
-    put("size", 10**9),
-    put("size", [800, 1333]),
-    put("size", {"shortest_edge": "x"}),
-    put("image_mean", 3),
-    put("image_mean", ["a", "b", "c"]),
-    put("image_std", [0, 0, 0]),
-    put("image_std", [1, 1]),
-    put("rescale_factor", 0),
+    set_value("size", 10**9),
+    set_value("size", [800, 1333]),
+    set_value("size", {"shortest_edge": "x"}),
+    set_value("image_mean", 3),
+    set_value("image_mean", ["a", "b", "c"]),
+    set_value("image_std", [0, 0, 0]),
+    set_value("image_std", [1, 1]),
+    set_value("rescale_factor", 0),
 ]
 
 
 @pytest.mark.parametrize("change", IMAGES, ids=range(len(IMAGES)))
 def test_implausible_preprocessors_are_refused(folder, tmp_path, change):
-    place = changed(folder, tmp_path / "model", lambda content: content.pop("unimask"))
-    path = place / "preprocessor_config.json"
+    target = changed(folder, tmp_path / "model", lambda content: content.pop("unimask"))
+    path = target / "preprocessor_config.json"
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    refused(read_huggingface, place, "model")
+    assert_refused(read_huggingface, target, "model")
 
 
-TEXTS = {
+INVALID_TEXTS = {
     "deep": "[" * 10**6,
     "no object": "[]",
     "no JSON": "{'a': 1}",
@@ -323,37 +323,37 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
-@pytest.mark.parametrize("text", TEXTS)
-def test_invalid_configurations_are_refused(folder, tmp_path, bounded, name, text):
-    place = tmp_path / "model"
-    shutil.copytree(folder, place)
-    (place / name).write_text(TEXTS[text])
-    refused(read_huggingface, place, name)
-    (place / name).write_bytes(b"\xff\xfe{}")
-    refused(read_huggingface, place, name)
+@pytest.mark.parametrize("text", INVALID_TEXTS)
+def test_invalid_configurations_are_refused(folder, tmp_path, limited_resources, name, text):
+    target = tmp_path / "model"
+    shutil.copytree(folder, target)
+    (target / name).write_text(INVALID_TEXTS[text])
+    assert_refused(read_huggingface, target, name)
+    (target / name).write_bytes(b"\xff\xfe{}")
+    assert_refused(read_huggingface, target, name)
 
 
-def spoil(content: bytes, data) -> bytes:
-    """Cut a file, or change some of its bytes, drawn by hypothesis."""
-    spoilt = bytearray(content)
+def corrupt(content: bytes, data) -> bytes:
+    """Truncate a file or change some of its bytes, drawn by hypothesis."""
+    corrupted = bytearray(content)
     if data.draw(st.booleans()):
-        del spoilt[data.draw(st.integers(0, len(spoilt))) :]
+        del corrupted[data.draw(st.integers(0, len(corrupted))) :]
     for _ in range(data.draw(st.integers(0, 4))):
-        if spoilt:
-            where = data.draw(st.integers(0, len(spoilt) - 1))
-            spoilt[where] = data.draw(st.integers(0, 255))
-    return bytes(spoilt)
+        if corrupted:
+            position = data.draw(st.integers(0, len(corrupted) - 1))
+            corrupted[position] = data.draw(st.integers(0, 255))
+    return bytes(corrupted)
 
 
-def whole_files():
-    """Give small files of every kind that is read, by the end of their names."""
+def intact_files():
+    """Return small files of every supported kind, by the end of their names."""
     state, _ = authors_file(TINY_SWIN, None)
     small = {"weight": torch.arange(6.0).view(2, 3), "count": torch.tensor(3)}
     arrays = {name: value.numpy() for name, value in small.items()}
     zipped, old = io.BytesIO(), io.BytesIO()
-    kept = {"state_dict": small, "meta": {"CLASSES": ("a", "b")}, "iteration": 3}
-    torch.save(kept, zipped)
-    torch.save(kept, old, _use_new_zipfile_serialization=False)
+    content = {"state_dict": small, "meta": {"CLASSES": ("a", "b")}, "iteration": 3}
+    torch.save(content, zipped)
+    torch.save(content, old, _use_new_zipfile_serialization=False)
     return {
         "zip.pth": zipped.getvalue(),
         "old.pth": old.getvalue(),
@@ -365,17 +365,17 @@ def whole_files():
     }
 
 
-FILES = whole_files()
+FILES = intact_files()
 FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SPOILING = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CORRUPTION = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("name", FILES)
-@SPOILING
+@CORRUPTION
 @given(data=st.data())
 def test_corrupted_files_raise_only_unimask_errors(tmp_path, name, data):
     path = tmp_path / name
-    path.write_bytes(spoil(FILES[name], data))
+    path.write_bytes(corrupt(FILES[name], data))
     try:
         read_authors(path)
     except CheckpointError as error:
@@ -389,12 +389,12 @@ JSON = st.recursive(
 )
 
 
-def ways(content, so_far=()):
-    """Give the way to every value of a description."""
+def paths_to_values(content, prefix=()):
+    """Yield the path of keys to every value of a description."""
     for key, value in content.items():
-        yield (*so_far, key)
+        yield (*prefix, key)
         if isinstance(value, dict):
-            yield from ways(value, (*so_far, key))
+            yield from paths_to_values(value, (*prefix, key))
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
@@ -403,58 +403,60 @@ def ways(content, so_far=()):
 @FEW
 @given(data=st.data())
 def test_corrupted_configurations_raise_only_unimask_errors(tmp_path_factory, config, name, data):
-    place = tmp_path_factory.getbasetemp() / f"spoilt{config.backbone.kind}{id(config)}"
-    if not place.is_dir():
-        write_huggingface(place, tiny_checkpoint(config))
-    kept = {p.name: p.read_text() for p in place.glob("*.json")}
-    content = json.loads(kept[name])
-    if name == "preprocessor_config.json":  # which only counts where our key is not
-        bare = json.loads(kept["config.json"])
+    folder = tmp_path_factory.getbasetemp() / f"corrupt{config.backbone.kind}{id(config)}"
+    if not folder.is_dir():
+        write_huggingface(folder, tiny_checkpoint(config))
+    originals = {p.name: p.read_text() for p in folder.glob("*.json")}
+    content = json.loads(originals[name])
+    if name == "preprocessor_config.json":  # it is only read without our key
+        bare = json.loads(originals["config.json"])
         bare.pop("unimask")
-        (place / "config.json").write_text(json.dumps(bare))
+        (folder / "config.json").write_text(json.dumps(bare))
     try:
-        way = data.draw(st.sampled_from(sorted(ways(content), key=str)))
-        put(*way, data.draw(JSON))(content)
-        (place / name).write_text(json.dumps(content))
-        read_huggingface(place)
+        path = data.draw(st.sampled_from(sorted(paths_to_values(content), key=str)))
+        set_value(*path, data.draw(JSON))(content)
+        (folder / name).write_text(json.dumps(content))
+        read_huggingface(folder)
     except UnimaskError as error:
-        assert place.name in str(error) and "\n" not in str(error)
+        assert folder.name in str(error) and "\n" not in str(error)
     finally:
-        for other_name, text in kept.items():
-            (place / other_name).write_text(text)
+        for other_name, text in originals.items():
+            (folder / other_name).write_text(text)
 
 
-def places_of_numbers(value, place=()):
-    """Where whole numbers are in a description."""
+def paths_to_integers(value, prefix=()):
+    """Yield the paths of keys to integers in a description."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in items:
         if isinstance(inner, dict | list):
-            yield from places_of_numbers(inner, (*place, key))
+            yield from paths_to_integers(inner, (*prefix, key))
         elif type(inner) is int:
-            yield (*place, key)
+            yield (*prefix, key)
 
 
 @pytest.mark.parametrize(
     "config", [TINY_SWIN, TINY_MASKFORMER, TINY_ONEFORMER], ids=["a", "b", "c"]
 )
-def test_configurations_are_validated_before_memory_is_allocated(config, bounded, tmp_path):
+def test_configurations_are_validated_before_memory_is_allocated(
+    config, limited_resources, tmp_path
+):
     write_huggingface(tmp_path, tiny_checkpoint(config))
     path = tmp_path / "config.json"
     text = path.read_text()
     accepted = set()
-    for place in places_of_numbers(json.loads(text)):
+    for keys in paths_to_integers(json.loads(text)):
         for huge in (2**16, 2**12):
             description = json.loads(text)
             part = description
-            for key in place[:-1]:
+            for key in keys[:-1]:
                 part = part[key]
-            part[place[-1]] = huge
+            part[keys[-1]] = huge
             path.write_text(json.dumps(description))
             try:
                 read_huggingface(tmp_path)
             except CheckpointError as error:
                 assert "\n" not in str(error) and str(tmp_path) in str(error)
             else:
-                accepted.add(place[-2] if isinstance(place[-1], int) else place[-1])
+                accepted.add(keys[-2] if isinstance(keys[-1], int) else keys[-1])
     allocated = {"num_heads", "num_attention_heads", "num_points", "ffn_dim", "dim", "depths"}
     assert not accepted & allocated

@@ -1,4 +1,4 @@
-"""Pickles of weights are read; pickles of anything else run nothing."""
+"""Pickles of weights are read; other pickles are refused without executing anything."""
 
 import copyreg
 import io
@@ -55,7 +55,7 @@ def test_both_names_of_numpys_core_are_supported(tmp_path, core):
 
 
 def test_bytes_of_python_2_are_read(tmp_path):
-    """A pickle as Python 2 wrote it: names and data are byte strings of protocol 2."""
+    """In pickles of Python 2, names and data are byte strings of protocol 2."""
     data = np.array([1.5, -2.0], "<f4").tobytes()
     raw = (
         b"\x80\x02}U\x06weightcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85"
@@ -67,7 +67,7 @@ def test_bytes_of_python_2_are_read(tmp_path):
 
 
 def test_tensors_inside_a_pickle_are_read(tmp_path):
-    """As detectron2's conversion script writes Swin's ImageNet weights."""
+    """Detectron2's conversion script writes Swin's ImageNet weights in this form."""
     base = torch.arange(12.0).view(3, 4)
     model = OrderedDict(
         whole=base, part=base[1:, ::2], turned=base.T, weight=torch.nn.Parameter(base.half())
@@ -81,7 +81,7 @@ def test_large_files_are_in_memory_once(tmp_path, protocol):
     content = {name: np.full(2**19, name, np.float32) for name in range(5)}
     named = {str(name): array for name, array in content.items()}
     path = write(tmp_path / "weights.pkl", {"model": named}, protocol)
-    read_tensors(path)  # what is imported for the first time is not the file's
+    read_tensors(path)  # memory of first imports does not count
     tracemalloc.start()
     tensors = read_tensors(path)
     _, maximum = tracemalloc.get_traced_memory()
@@ -92,8 +92,8 @@ def test_large_files_are_in_memory_once(tmp_path, protocol):
 
 
 def test_values_larger_than_the_file_are_refused(tmp_path):
-    whole = pickle.dumps({"weight": np.zeros(2**18, np.float32)}, protocol=4)
-    (tmp_path / "weights.pkl").write_bytes(whole[: 2**19])
+    intact = pickle.dumps({"weight": np.zeros(2**18, np.float32)}, protocol=4)
+    (tmp_path / "weights.pkl").write_bytes(intact[: 2**19])
     with pytest.raises(CheckpointError, match="expected 1048576 bytes in a bytes4, but only"):
         read_tensors(tmp_path / "weights.pkl")
 
@@ -107,7 +107,7 @@ class Reduced:
 
 
 def mark(path):
-    """Code that leaves a trace if it is run."""
+    """Return code that creates a file if it is executed."""
     return f"open({str(path)!r}, 'w').close()"
 
 
@@ -142,12 +142,12 @@ def test_code_in_pickles_is_refused_and_never_executed(tmp_path, name, where):
         "deep": {"model": [[[({"x": (attack,)},)]]]},
     }[where]
     path = write(tmp_path / "weights.pkl", content)
-    with pytest.raises(CheckpointError, match=r"weights\.pkl") as refused:
+    with pytest.raises(CheckpointError, match=r"weights\.pkl") as caught:
         read_tensors(path)
     assert not trace.exists()
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(caught.value)
     harmless = name in ("state", "storage") or where == "in an array"
-    assert harmless or "nothing was executed" in str(refused.value)
+    assert harmless or "nothing was executed" in str(caught.value)
 
 
 def test_refused_imports_are_named_in_the_error(tmp_path):
@@ -166,7 +166,7 @@ def test_non_numeric_arrays_are_refused(tmp_path, kind):
 
 
 def reconstruct(shape, kind, data, by_columns=False):
-    """An array whose parts need not fit."""
+    """Return a pickled array whose shape, type and data may contradict each other."""
     make = np.array(0).__reduce__()[0]
     return Reduced(make, (np.ndarray, (0,), b"b"), (1, shape, kind, by_columns, data))
 
@@ -194,21 +194,21 @@ def test_tensors_beyond_their_storage_are_refused(tmp_path):
     reduced = torch.ones(4).__reduce_ex__(2)
     make, (storage, _, _, stride, *rest) = reduced[0], reduced[1]
     for offset, size in ((0, (400,)), (3, (4,)), (-1, (2,))):
-        lie = Reduced(make, (storage, offset, size, stride, *rest))
-        path = write(tmp_path / "weights.pkl", {"model": {"weight": lie}})
+        forged = Reduced(make, (storage, offset, size, stride, *rest))
+        path = write(tmp_path / "weights.pkl", {"model": {"weight": forged}})
         with pytest.raises(CheckpointError, match=r"weights\.pkl"):
             read_tensors(path)
 
 
 def test_a_pickle_cannot_modify_the_reader(tmp_path):
-    """BUILD sets attributes of whatever lies on the stack, also of what `find_class` gave."""
-    spoil = (
+    """BUILD sets attributes of any object on the stack, including results of `find_class`."""
+    malicious = (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(N}U\x08__call__U\x01xstb0"
         b"ccollections\nOrderedDict\n(N}U\x05clearU\x01xstb0}."
     )
-    (tmp_path / "spoil.pkl").write_bytes(spoil)
+    (tmp_path / "malicious.pkl").write_bytes(malicious)
     with pytest.raises(CheckpointError):
-        read_tensors(tmp_path / "spoil.pkl")
+        read_tensors(tmp_path / "malicious.pkl")
     tensors = read_tensors(write(tmp_path / "weights.pkl", OrderedDict(ARRAYS)))
     assert tensors.keys() == ARRAYS.keys()
 
@@ -227,10 +227,10 @@ class Pickler(pickle.Pickler):
 def test_damaged_files_are_named(tmp_path):
     stream = io.BytesIO()
     Pickler(stream, 4).dump({"model": ARRAYS})
-    whole = stream.getvalue()
+    intact = stream.getvalue()
     for content, message in (
         (b"", "is empty"),
-        (whole[: len(whole) // 2], "damaged"),
+        (intact[: len(intact) // 2], "damaged"),
         (b"<html>no such file</html>", "no file of weights"),
         (b"version https://git-lfs.github.com/spec/v1\n", "no file of weights"),
         (pickle.dumps([1, 2]), "contains no state dict"),

@@ -1,4 +1,4 @@
-"""Files of torch and safetensors, and what is refused in them."""
+"""Files of torch and safetensors are read or refused."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_safetensors_are_read(tmp_path):
         read_tensors(tmp_path / "weights.safetensors")
 
 
-class Harm:
+class MaliciousObject:
     def __init__(self, trace):
         self.trace = trace
 
@@ -45,11 +45,11 @@ class Harm:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_torch_files_is_refused_and_never_executed(tmp_path, zipped):
     path = tmp_path / "model.pth"
-    torch.save({"model": STATE, "x": Harm(tmp_path / "trace")}, path,
+    torch.save({"model": STATE, "x": MaliciousObject(tmp_path / "trace")}, path,
                _use_new_zipfile_serialization=zipped)  # fmt: skip
-    with pytest.raises(CheckpointError, match=r"model\.pth requests [a-z.]*eval, which") as refused:
+    with pytest.raises(CheckpointError, match=r"model\.pth requests [a-z.]*eval, which") as caught:
         read_tensors(path)
-    assert not (tmp_path / "trace").exists() and "\n" not in str(refused.value)
+    assert not (tmp_path / "trace").exists() and "\n" not in str(caught.value)
 
 
 def test_damaged_files_of_torch_are_named(tmp_path):

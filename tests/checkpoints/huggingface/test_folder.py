@@ -1,4 +1,4 @@
-"""Folders in the Hugging Face schema: weights in several files, and who may read them."""
+"""Folders in the Hugging Face schema: sharded weights, permissions and validation."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint, with_description
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
@@ -18,8 +18,8 @@ from unimask.labels import LabelSet
 
 
 @pytest.fixture
-def parts(tmp_path):
-    """A folder whose weights huggingface_hub has spread over several files."""
+def sharded_folder(tmp_path):
+    """Folder whose weights huggingface_hub has split into several files."""
     write_huggingface(tmp_path, tiny_checkpoint())
     state = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
@@ -28,13 +28,13 @@ def parts(tmp_path):
     return tmp_path
 
 
-def same(folder):
+def equals_original(folder):
     expected = tiny_checkpoint().state
     return all(torch.equal(read_huggingface(folder).state[k], v) for k, v in expected.items())
 
 
-def test_sharded_weights_are_merged(parts):
-    assert same(parts)
+def test_sharded_weights_are_merged(sharded_folder):
+    assert equals_original(sharded_folder)
 
 
 def test_sharded_pytorch_bin_files_are_merged(tmp_path):
@@ -42,24 +42,26 @@ def test_sharded_pytorch_bin_files_are_merged(tmp_path):
     state = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
     save_torch_state_dict(state, tmp_path, max_shard_size="50KB", safe_serialization=False)
-    assert len(list(tmp_path.glob("pytorch_model-*.bin"))) > 2 and same(tmp_path)
+    assert len(list(tmp_path.glob("pytorch_model-*.bin"))) > 2 and equals_original(tmp_path)
 
 
-def test_missing_shards_are_named(parts):
-    gone = sorted(parts.glob("model-*.safetensors"))[1]
-    gone.unlink()
-    with pytest.raises(CheckpointError, match=f"{gone.name} does not exist .1 of"):
-        read_huggingface(parts)
+def test_missing_shards_are_named(sharded_folder):
+    missing = sorted(sharded_folder.glob("model-*.safetensors"))[1]
+    missing.unlink()
+    with pytest.raises(CheckpointError, match=f"{missing.name} does not exist .1 of"):
+        read_huggingface(sharded_folder)
 
 
-ELSEWHERE = ({}, [], {"a": 3}, {"a": ["b"]}, {"a": "../../b.safetensors"}, {"a": "/etc/passwd"})
+INVALID_MAPS = ({}, [], {"a": 3}, {"a": ["b"]}, {"a": "../../b.safetensors"}, {"a": "/etc/passwd"})
 
 
-@pytest.mark.parametrize("where", ELSEWHERE)
-def test_an_index_may_list_only_files_beside_it(parts, where):
-    (parts / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+@pytest.mark.parametrize("weight_map", INVALID_MAPS)
+def test_an_index_may_list_only_files_beside_it(sharded_folder, weight_map):
+    (sharded_folder / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": weight_map})
+    )
     with pytest.raises(CheckpointError, match="lists no files beside it"):
-        read_huggingface(parts)
+        read_huggingface(sharded_folder)
 
 
 def test_weights_and_config_have_the_same_permissions(tmp_path):
@@ -88,13 +90,24 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
 
 def test_folders_store_category_ids(tmp_path):
     labels = LabelSet(("nucleus", "background"), (True, False), category_ids=(17, 3))
-    write_huggingface(tmp_path, described(tiny_checkpoint(), labels=labels))
+    write_huggingface(tmp_path, with_description(tiny_checkpoint(), labels=labels))
     assert read_huggingface(tmp_path).description.labels.category_ids == (17, 3)
     write_huggingface(tmp_path, tiny_checkpoint())
     assert read_huggingface(tmp_path).description.labels.category_ids == ()
 
 
-ODD = (3, {}, "", "panoptic", [[], []], [7, "a"], [1], [2**64, 1], [None, 7], [[1, 2], True])
+INVALID_LISTS = (
+    3,
+    {},
+    "",
+    "panoptic",
+    [[], []],
+    [7, "a"],
+    [1],
+    [2**64, 1],
+    [None, 7],
+    [[1, 2], True],
+)
 
 
 @pytest.mark.parametrize("key", ["category_ids", "is_thing", "colours", "tasks"])
@@ -102,16 +115,16 @@ def test_invalid_lists_in_own_keys_are_one_line_errors(tmp_path, key):
     write_huggingface(tmp_path, tiny_checkpoint())
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
-    for value in ODD:
+    for value in INVALID_LISTS:
         config["unimask"][key] = value
         path.write_text(json.dumps(config))
-        with pytest.raises(CheckpointError, match=tmp_path.name) as told:
+        with pytest.raises(CheckpointError, match=tmp_path.name) as caught:
             read_huggingface(tmp_path)
-        assert "\n" not in str(told.value) and len(str(told.value)) < 400
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
-    ("kept", "message"),
+    ("changes", "message"),
     [
         ({"tasks": []}, "tasks"),
         ({"tasks": ["semantic", "semantic"]}, "tasks"),
@@ -129,15 +142,17 @@ def test_invalid_lists_in_own_keys_are_one_line_errors(tmp_path, key):
     ],
     ids=str,
 )
-def test_own_keys_are_validated_before_the_network_is_built(tmp_path, kept, message):
-    write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN if "num_points" in kept else TINY_RESNET))
+def test_own_keys_are_validated_before_the_network_is_built(tmp_path, changes, message):
+    write_huggingface(
+        tmp_path, tiny_checkpoint(TINY_SWIN if "num_points" in changes else TINY_RESNET)
+    )
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
-    config["unimask"] |= kept
+    config["unimask"] |= changes
     path.write_text(json.dumps(config))
-    if "proposals" in kept:
-        config["unimask"]["decoders"]["transformer_decoder"] |= kept
+    if "proposals" in changes:
+        config["unimask"]["decoders"]["transformer_decoder"] |= changes
         path.write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=message) as told:
+    with pytest.raises(CheckpointError, match=message) as caught:
         read_huggingface(tmp_path)
-    assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)

@@ -1,4 +1,4 @@
-"""Networks that no other library has, in folders: whatever `config.py` can say comes back."""
+"""Networks without a counterpart in other libraries round-trip through model folders."""
 
 import json
 from dataclasses import replace

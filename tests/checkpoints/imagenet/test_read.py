@@ -1,4 +1,4 @@
-"""Backbones of ImageNet, in the files of detectron2, torchvision and their own authors."""
+"""ImageNet backbones in the files of detectron2, torchvision and their authors."""
 
 import pickle
 from dataclasses import replace
@@ -55,8 +55,8 @@ def write_torchvision(path, state):
 
 
 def write_swin(path, state):
-    kept = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
-    model = to_theirs(kept, names.AUTHORS)
+    trained = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
+    model = to_theirs(trained, names.AUTHORS)
     model["norm.weight"] = model["norm.bias"] = torch.ones(64)
     model["head.weight"], model["layers.0.blocks.1.attn_mask"] = torch.ones(9, 64), torch.ones(2, 9)
     model["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(9, 9)
@@ -64,8 +64,8 @@ def write_swin(path, state):
 
 
 def write_convnext(path, state):
-    kept = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
-    model = to_theirs(kept, names.AUTHORS)
+    trained = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
+    model = to_theirs(trained, names.AUTHORS)
     assert {"downsample_layers.0.0.weight", "stages.3.0.gamma"} <= model.keys()
     model["norm.weight"] = model["norm.bias"] = torch.ones(32)
     model["head.weight"] = torch.ones(9, 32)
@@ -73,9 +73,9 @@ def write_convnext(path, state):
 
 
 def write_dinat(path, state):
-    """As its authors do, and as OneFormer's script wraps it for detectron2."""
-    kept = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
-    model = to_theirs(kept, names.AUTHORS)
+    """Write the authors' tensors, wrapped for detectron2 by OneFormer's script."""
+    trained = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
+    model = to_theirs(trained, names.AUTHORS)
     assert {"patch_embed.proj.1.bias", "levels.3.blocks.0.attn.rpb"} <= model.keys()
     for name in [name for name in model if name.endswith("layer_scale")]:
         block = name.removesuffix("layer_scale")

@@ -1,4 +1,4 @@
-"""Networks on backbones of timm, with a module that stands for it: files and folders."""
+"""Networks on timm backbones, with a stub of timm: files and folders."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_RESNET, described, tiny_checkpoint
+from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_RESNET, tiny_checkpoint, with_description
 from modeling.backbones.test_timm import Whole, timm  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 
@@ -34,10 +34,10 @@ def test_folders_round_trip(tmp_path, family, channels):
     backbone = replace(PYRAMID, in_channels=channels)
     checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
     rules = checkpoint.description.preprocessing.with_channels(channels)
-    write_huggingface(tmp_path, described(checkpoint, preprocessing=rules))
-    told = json.loads((tmp_path / "config.json").read_text())
-    assert told["model_type"] == "unimask"
-    assert told["backbone_config"] == {
+    write_huggingface(tmp_path, with_description(checkpoint, preprocessing=rules))
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "unimask"
+    assert config["backbone_config"] == {
         "model_type": "timm_backbone", "backbone": "pyramid", "num_channels": channels,
     }  # fmt: skip
     again = read_huggingface(tmp_path)
@@ -75,7 +75,7 @@ def test_whole_model_files_load_as_feature_extractors(tmp_path, suffix):
 
 def test_another_models_file_is_refused_in_one_line(tmp_path):
     state = whole_model().state_dict()
-    del state["stages.1.weight"]  # of the features alone, timm would not miss it
+    del state["stages.1.weight"]  # timm itself would ignore the missing tensor
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(
         CheckpointError, match=r"pyramid are not what .*model\.safetensors"
@@ -90,10 +90,10 @@ def test_failed_timm_downloads_are_one_line_errors():
 
 
 def test_images_are_normalised_as_the_weights_require():
-    usual = PreprocessingConfig(shortest_edge=96)
-    assert timm_normalisation(PYRAMID, usual) == usual  # timm does not know
-    tagged = timm_normalisation(TimmConfig(name="pyramid.tagged"), usual)
-    assert tagged == replace(usual, mean=(127.5, 63.75, 0.0), std=(255.0, 127.5, 127.5))
+    default = PreprocessingConfig(shortest_edge=96)
+    assert timm_normalisation(PYRAMID, default) == default  # timm has no normalisation for it
+    tagged = timm_normalisation(TimmConfig(name="pyramid.tagged"), default)
+    assert tagged == replace(default, mean=(127.5, 63.75, 0.0), std=(255.0, 127.5, 127.5))
     predictor = unimask.build(
         "mask2former-nano", labels=("a",), backbone="timm:pyramid.tagged", channels=4, device="cpu"
     )

@@ -1,4 +1,4 @@
-"""mmdetection's files: names, order of merged patches, and what its trainings keep beside them."""
+"""mmdetection's files: names, order of merged patches, and other entries of its checkpoints."""
 
 import sys
 import types
@@ -29,16 +29,16 @@ NETWORKS = {
 
 
 def interleave_merged_patches(name, value):
-    """Keep the channels of merged patches together: the inverse of `reorder_merged_patches`."""
+    """Interleave the channels of merged patches: the inverse of `reorder_merged_patches`."""
     if not PATCH_MERGING_NAMES.fullmatch(name):
         return value
     *rows, merged = value.shape
-    places = value.reshape(*rows, 4, merged // 4)[..., [0, 2, 1, 3], :]
-    return places.transpose(-1, -2).reshape(*rows, merged)
+    channels = value.reshape(*rows, 4, merged // 4)[..., [0, 2, 1, 3], :]
+    return channels.transpose(-1, -2).reshape(*rows, merged)
 
 
 def theirs(config, *, named=True, seed=0):
-    """Give a small random network's tensors as mmdetection's release 3, or 2, names them."""
+    """Return a small random network under the names of mmdetection's release 3, or 2."""
     state = tiny_checkpoint(config, seed).state
     state = {name: interleave_merged_patches(name, value) for name, value in state.items()}
     if isinstance(config.transformer_decoder, MaskedDecoderConfig):
@@ -52,7 +52,7 @@ def theirs(config, *, named=True, seed=0):
 
 
 def eight_heads(config):
-    """Files of MaskFormers do not tell their heads: the published ones have 8."""
+    """Set 8 heads, as published; files of MaskFormer do not contain the number."""
     if isinstance(config.transformer_decoder, MaskedDecoderConfig):
         return config
     pixels = config.pixel_decoder
@@ -79,7 +79,7 @@ def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
 
 
 def test_names_equal_those_of_mmdetection():
-    """Some names of each part, as mmdet 3.3.0 and 2.28.2 print them."""
+    """Compare some names of each part with those of mmdet 3.3.0 and 2.28.2."""
     head = "panoptic_head"
     both = {
         "backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table",
@@ -115,22 +115,22 @@ def test_pyramid_steps_are_numbered_in_reverse():
 
 
 def test_merged_patches_are_those_of_an_unfolded_map():
-    """Their merging by `nn.Unfold`, the authors' by four slices: one result for turned weights."""
+    """Merging by `nn.Unfold` equals the authors' four slices with reordered weights."""
     torch.manual_seed(0)
     image, weight = torch.randn(1, 5, 6, 8), torch.randn(7, 20)
     unfolded = nn.Unfold(2, stride=2)(image).transpose(1, 2)
     parts = [image[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
     sliced = torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
-    turned = reorder_merged_patches("backbone.layers.0.downsample.reduction.weight", weight)
-    torch.testing.assert_close(sliced @ turned.T, unfolded @ weight.T)
+    reordered = reorder_merged_patches("backbone.layers.0.downsample.reduction.weight", weight)
+    torch.testing.assert_close(sliced @ reordered.T, unfolded @ weight.T)
     scale = torch.randn(20)
-    turned = reorder_merged_patches("backbone.layers.0.downsample.norm.bias", scale)
-    torch.testing.assert_close((sliced @ torch.diag(turned)).sum(-1), unfolded @ scale)
+    reordered = reorder_merged_patches("backbone.layers.0.downsample.norm.bias", scale)
+    torch.testing.assert_close((sliced @ torch.diag(reordered)).sum(-1), unfolded @ scale)
     assert reorder_merged_patches("backbone.layers.0.blocks.0.norm1.bias", scale) is scale
 
 
 class HistoryBuffer:
-    """As in mmengine, whose trainings keep one per curve."""
+    """Stub of mmengine's class, which its checkpoints contain for each curve."""
 
     def __init__(self):
         self.max_length = 10
@@ -138,12 +138,12 @@ class HistoryBuffer:
         self._statistics_methods = {"mean": HistoryBuffer.mean}
 
     def mean(self):
-        """Something to be pickled by name."""
+        """Function that is pickled by name."""
 
 
 @pytest.fixture
 def mmengine(monkeypatch):
-    """Let `HistoryBuffer` be pickled under mmengine's name; reading must not need it."""
+    """Pickle `HistoryBuffer` under mmengine's name; reading must not import it."""
     name = "mmengine.logging.history_buffer"
     module = types.ModuleType(name)
     module.HistoryBuffer = HistoryBuffer
@@ -157,7 +157,7 @@ def mmengine(monkeypatch):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_training_state_is_ignored(tmp_path, mmengine, zipped):
     path = tmp_path / "epoch_3.pth"
-    kept = {
+    content = {
         "state_dict": theirs(TINY_SWIN),
         "message_hub": {
             "log_scalars": {"train/loss": HistoryBuffer()},
@@ -166,9 +166,9 @@ def test_training_state_is_ignored(tmp_path, mmengine, zipped):
         "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-4}]},
         "meta": {"dataset_meta": {"classes": ("cell", "ground"), "thing_classes": ["cell"]}},
     }
-    torch.save(kept, path, _use_new_zipfile_serialization=zipped)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
     mmengine.undo()
-    predictor = unimask.load(path, device="cpu")  # no warning: the classes are told
+    predictor = unimask.load(path, device="cpu")  # no warning: the file names its classes
     assert predictor.labels == ("cell", "ground") and predictor.is_thing == (True, False)
 
 
@@ -216,7 +216,7 @@ def test_heads_of_a_maskformer_are_those_of_its_configuration(tmp_path):
     assert checkpoint.description.config.transformer_decoder.num_heads == 4
 
 
-SPOILED = {
+MISMATCHES = {
     "strides in 1x1": lambda s, m: m.update(config="dict(type='ResNet', style='caffe')"),
     "number of attention heads": lambda s, m: m.update(
         cfg="panoptic_head=dict(num_heads=4, other=dict(num_heads=8))"
@@ -230,20 +230,20 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("message", SPOILED)
+@pytest.mark.parametrize("message", MISMATCHES)
 def test_mismatches_are_one_line_errors(tmp_path, message):
     state, meta = theirs(eight_heads(NETWORKS["maskformer swin"])), {}
-    SPOILED[message](state, meta)
+    MISMATCHES[message](state, meta)
     torch.save({"state_dict": state, "meta": meta}, tmp_path / "epoch_1.pth")
     with pytest.raises(CheckpointError, match=rf"epoch_1\.pth.*{message}") as failed:
         unimask.load(tmp_path / "epoch_1.pth")
     assert "\n" not in str(failed.value)
 
 
-STRANGE = [3, "names", ["a", 3], ("a",), {"a": 1}, ["a" * 300, "b"]]
+INVALID_CLASS_LISTS = [3, "names", ["a", 3], ("a",), {"a": 1}, ["a" * 300, "b"]]
 
 
-@pytest.mark.parametrize("classes", STRANGE)
+@pytest.mark.parametrize("classes", INVALID_CLASS_LISTS)
 def test_invalid_class_lists_are_ignored(tmp_path, classes):
     torch.save(
         {"state_dict": theirs(TINY_SWIN), "meta": {"CLASSES": classes}}, tmp_path / "epoch_1.pth"

@@ -1,4 +1,4 @@
-"""Tables of classes in all the ways that people write them."""
+"""Class tables in all supported forms."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What names say."""
+"""Roles and splits from the names of folders and files."""
 
 import pytest
 from hypothesis import given
@@ -60,5 +60,5 @@ def test_partners_share_a_name(image, mask):
 @given(
     st.text("abcLl01", min_size=1), st.sampled_from(["_mask", "_labelIds", "_L", "-gt", " labels"])
 )
-def test_role_suffixes_do_not_change_the_key(stem, mark):
-    assert parse_key(stem + mark)[0] == parse_key(stem)[0]
+def test_role_suffixes_do_not_change_the_key(stem, suffix):
+    assert parse_key(stem + suffix)[0] == parse_key(stem)[0]

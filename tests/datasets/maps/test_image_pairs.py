@@ -1,4 +1,4 @@
-"""Folders of any name: images find their maps, and maps their meaning."""
+"""Folders of any name: pairing of images and maps, and the meaning of values."""
 
 import json
 
@@ -14,7 +14,7 @@ from unimask.label_sets import known_labels
 
 
 def labels_in(sample):
-    """Give the label id of each pixel, -1 where it is ignored."""
+    """Return the label id of each pixel, -1 where it is ignored."""
     return np.array([-1, *sample.label_ids])[sample.id_maps[0]]
 
 
@@ -35,7 +35,7 @@ def test_colour_masks_in_nested_tiles(tmp_path):
         and "ignored: Unlabeled" in message
     )
     training, validation = (open_dataset(folder, split) for split in ("train", "val"))
-    assert len(training) == 4 and len(validation) == 2, "a whole tile of a scene is set aside"
+    assert len(training) == 4 and len(validation) == 2, "whole tiles are set aside for validation"
     assert len({path.parts[-3] for path in validation.paths}) == 1
 
 

@@ -1,4 +1,4 @@
-"""Folders that hold all masks of one image: as Data Science Bowl 2018 and SAM write them."""
+"""Folders with all masks of one image, as written by Data Science Bowl 2018 and SAM."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from unimask.errors import DataError
 
 SIZE = (48, 64)
 AREAS = {"a": [100, 30], "b": [110, 35, 24], "c": [120]}
-"""Pixels of each object by image."""
+"""Number of pixels of each object, by image."""
 
 
 def draw_masks(image):
@@ -86,8 +86,8 @@ def test_data_science_bowl_2018_as_published(tmp_path, place):
 def test_names_of_masks_may_be_those_of_images(tmp_path):
     for number in range(3):
         save(tmp_path / "images" / f"{number}.png", draw_photo(number, SIZE))
-        for place, mask in enumerate(draw_masks("abc"[number])):
-            save(tmp_path / "masks" / str(number) / f"{place}.png", mask)
+        for index, mask in enumerate(draw_masks("abc"[number])):
+            save(tmp_path / "masks" / str(number) / f"{index}.png", mask)
     areas = {str(n): AREAS[stem] for n, stem in enumerate("abc")}
     assert object_areas(open_dataset(tmp_path)) == areas
 

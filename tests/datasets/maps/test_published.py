@@ -1,4 +1,4 @@
-"""Public datasets in their authors' own layout, nothing converted."""
+"""Published datasets in their authors' layout, without conversion."""
 
 import shutil
 
@@ -13,7 +13,7 @@ from unimask.label_sets import known_labels
 
 
 def segments_in(sample):
-    """Give label id, crowd and pixels of each object."""
+    """Return label id, crowd flag and number of pixels of each object."""
     counts = np.bincount(sample.id_maps.ravel(), minlength=len(sample.label_ids) + 1)[1:]
     return list(zip(sample.label_ids.tolist(), sample.crowds.tolist(), counts, strict=True))
 

@@ -1,4 +1,4 @@
-"""Objects of many images: drawn as pycocotools draws them, and refused where they cannot be."""
+"""Objects of many images: rasterised like pycocotools, or refused."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def collect(*masks, sizes=(SIZE,)):
 @given(POLYGONS)
 def test_polygons_are_drawn_as_pycocotools_draws_them(polygons):
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in polygons]
-    assume(max(map(max, polygons)) > 1)  # others are refused as shares of the sides
+    assume(max(map(max, polygons)) > 1)  # smaller values are refused as relative coordinates
     theirs = coco.decode(coco.merge(coco.frPyObjects(polygons, *SIZE))).astype(bool)
     annotations = collect(polygons, sizes=[(0, 0)])
     assert np.array_equal(annotations.mask(0, SIZE).to_mask(), theirs)

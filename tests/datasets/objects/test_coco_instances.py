@@ -1,4 +1,4 @@
-"""COCO instances in the layouts people have, and the files that contradict themselves."""
+"""COCO instances in common layouts, and contradictory files."""
 
 import json
 
@@ -198,7 +198,7 @@ def test_links_to_themselves_are_ignored(tmp_path):
 
 
 def test_two_files_of_one_split_are_reported(tmp_path):
-    """COCO of 2014 and of 2017 in one folder: the second was left out without a word."""
+    """COCO of 2014 and of 2017 in one folder: elsewhere the second is silently left out."""
     for year, count in (("2014", 5), ("2017", 2)):
         content = coco_content()
         content["images"] = content["images"][:count]

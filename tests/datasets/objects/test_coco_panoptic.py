@@ -1,4 +1,4 @@
-"""COCO panoptic: things, crowds, what is ignored, and files that contradict themselves."""
+"""COCO panoptic: things, crowds, ignored pixels, and contradictory files."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ from unimask.formats.panoptic_png import encode_ids
 
 @pytest.fixture
 def coco(tmp_path):
-    """Two cats (one a crowd) and a sky; one column has no segment."""
+    """Dataset of two cats (one a crowd) and a sky; one column has no segment."""
     for kind in ("images", "panoptic"):
         (tmp_path / kind).mkdir()
     ids = np.zeros((4, 6), np.int32)
@@ -89,9 +89,9 @@ def test_coco_layout_of_the_official_files(coco, tmp_path):
 SEGMENT = ("annotations", 0, "segments_info", 0)
 
 
-def put(content, place, value):
-    *way, last = place
-    for key in way:
+def put(content, path, value):
+    *parents, last = path
+    for key in parents:
         content = content[key]
     content[last] = value
 
@@ -124,7 +124,7 @@ def test_segments_of_void_are_ignored_and_no_class(coco, name):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "message"),
+    ("path", "value", "message"),
     [
         (SEGMENT[:3], None, "annotations[0].segments_info: expected array, got null"),
         ((*SEGMENT, "id"), "x", "annotations[0].segments_info[0]: id is 'x': expected a number"),
@@ -154,17 +154,17 @@ def test_segments_of_void_are_ignored_and_no_class(coco, name):
         (("categories", 0), 3, "categories[0]: expected object, got int"),
     ],
 )
-def test_null_fields_are_one_line_errors(coco, place, value, message):
+def test_invalid_fields_are_one_line_errors(coco, path, value, message):
     folder, content = coco
-    rewrite(folder, content, lambda c: put(c, place, value))
-    with pytest.raises(DataError) as refused:
+    rewrite(folder, content, lambda c: put(c, path, value))
+    with pytest.raises(DataError) as caught:
         open_dataset(folder)[0]
-    assert message in str(refused.value) and "panoptic.json" in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(caught.value) and "panoptic.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_huge_png_is_refused_by_its_header(coco):
-    """Decoded first, its pixels would take gigabytes."""
+    """Decoding its pixels would take gigabytes."""
     folder, _ = coco
     header = struct.pack(">4sIIBBBBB", b"IHDR", 20000, 20000, 8, 2, 0, 0, 0)
     sums = [struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, b"IDAT")]

@@ -1,4 +1,4 @@
-"""COCO JSONs as other tools write them: ids and flags in other spellings, fields that are none."""
+"""COCO JSONs of other tools: ids and flags in other spellings, and null fields."""
 
 import json
 
@@ -24,11 +24,11 @@ from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.errors import DataError
 
 OBJECTS = [2, 1, 2, 1, 0]
-"""Of each image, by name."""
+"""Number of objects of each image, by name."""
 
 
 def count_objects(dataset):
-    """Count the objects of each image, the background left out."""
+    """Count the objects of each image, without the background."""
     return [int((dataset[index].label_ids < 2).sum()) for index in range(len(dataset))]
 
 
@@ -55,9 +55,9 @@ def test_two_spellings_of_one_id_are_refused(tmp_path, key, first, second):
     content = coco_content({"a.png": [], "b.png": []})
     content[key][0]["id"], content[key][1]["id"] = first, second
     message = f"id {first!r}" if repr(first) == repr(second) else f"ids {first!r}, {second!r}"
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(DataError) as caught:
         open_dataset(write_labels(tmp_path, content))
-    assert f"lists two {key} of {message}, which is one id: renumber one" in str(refused.value)
+    assert f"lists two {key} of {message}, which is one id: renumber one" in str(caught.value)
 
 
 def test_ids_with_leading_zeros_are_names(tmp_path):
@@ -72,7 +72,7 @@ def test_ids_with_leading_zeros_are_names(tmp_path):
      ("1", True), ("True", True), (True, True), (1.0, True)],
 )  # fmt: skip
 def test_flags_given_as_text_are_parsed(tmp_path, flag, crowd):
-    """Text is true in Python, "0" and "false" too: all objects would be ignored."""
+    """In Python, the texts "0" and "false" are true: all objects would be ignored."""
     data = write_labels(tmp_path, write_annotation([flatten(SQUARE)], iscrowd=flag))
     assert open_dataset(data)[0].crowds.tolist() == [crowd, False]
 
@@ -113,8 +113,8 @@ def test_files_without_any_outlines_are_refused(tmp_path):
 
 def test_an_image_listed_twice_keeps_its_objects(tmp_path):
     content = coco_content()
-    twin = content["images"][0] | {"id": 99, "file_name": "a.png"}
-    content["images"].append(twin)
+    duplicate = content["images"][0] | {"id": 99, "file_name": "a.png"}
+    content["images"].append(duplicate)
     with pytest.warns(DataWarning, match="1 images more than once, such as 'a.png'"):
         dataset = open_dataset(write_labels(tmp_path, content))
     assert count_objects(dataset) == OBJECTS and 99 not in dataset.image_ids
@@ -159,15 +159,15 @@ def test_annotations_without_ids_are_named_by_their_place(tmp_path):
         ),
     ],
 )
-def test_null_fields_are_one_line_errors(tmp_path, key, field, value, message):
+def test_invalid_fields_are_one_line_errors(tmp_path, key, field, value, message):
     content = coco_content()
     write_labels(tmp_path, content)
     content[key][0][field] = value
     write_json(tmp_path / "labels.json", content)
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(DataError) as caught:
         open_dataset(tmp_path)
-    assert message in str(refused.value) and str(tmp_path / "labels.json") in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(caught.value) and str(tmp_path / "labels.json") in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("group", [["pets"], {"id": 1}, 7, None])
@@ -202,9 +202,9 @@ def test_a_file_in_another_encoding_is_read(tmp_path, encoding):
 )
 def test_text_that_is_no_json_of_labels_is_one_line(tmp_path, text, message):
     (tmp_path / "labels.json").write_text(text)
-    with pytest.raises(DataError) as refused:
+    with pytest.raises(DataError) as caught:
         CocoReader(tmp_path / "labels.json").read()
-    assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_height_and_width_in_text_or_absent(tmp_path):
@@ -246,7 +246,7 @@ def test_categories_called_ignore_are_no_classes_and_no_objects(tmp_path):
     assert "2 objects of __ignore__, Void are neither object nor background" in describe(dataset)
     sample = dataset[0]
     assert sample.label_ids.tolist() == [0, 2]
-    assert np.array_equal(sample.ignored, outline(CORNER))  # the other is within the cat
+    assert np.array_equal(sample.ignored, outline(CORNER))  # the other one is inside the cat
     assert np.array_equal(sample.mask(2), ~outline(CORNER) & ~outline(SQUARE))
     assert dataset.count_things().tolist() == [1]
 

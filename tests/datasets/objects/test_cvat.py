@@ -1,4 +1,4 @@
-"""CVAT for images: shapes of all kinds, and who is in front."""
+"""CVAT for images: shapes of all kinds, and their z-order."""
 
 import time
 
@@ -176,9 +176,9 @@ def test_images_without_size_or_listed_twice_are_named(tmp_path):
         (("</annotations>", text[text.index("<image") :]), "lists a.png 2 times"),
     ):
         (data / "annotations.xml").write_text(text.replace(*change))
-        with pytest.raises(DataError) as refused:
+        with pytest.raises(DataError) as caught:
             open_dataset(data)
-        assert message in str(refused.value)
+        assert message in str(caught.value)
 
 
 def test_masks_for_an_image_of_another_size_are_refused(tmp_path):

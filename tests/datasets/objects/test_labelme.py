@@ -20,14 +20,14 @@ def shape(kind, points, label="cat", **more):
     return {"label": label, "points": points, "shape_type": kind, "group_id": None} | more
 
 
-def png(mask):
-    """Return a mask as LabelMe writes it."""
+def encode_png(mask):
+    """Encode a mask like LabelMe."""
     stream = io.BytesIO()
     Image.fromarray(np.uint8(mask) * 255).save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def areas(sample):
+def object_areas(sample):
     """Count the pixels of each object."""
     return [int(sample.mask(number + 1).sum()) for number in range(len(sample.label_ids))]
 
@@ -61,7 +61,7 @@ def test_parts_of_a_group_are_one_object(tmp_path):
 
 
 def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path):
-    mask = png([[0, 1], [1, 1]])
+    mask = encode_png([[0, 1], [1, 1]])
     data = write_shapes(
         tmp_path,
         shape("rectangle", [[30, 20], [10, 5]]),
@@ -72,7 +72,7 @@ def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path)
     )
     with pytest.warns(DataWarning, match="2 points and lines have no pixels"):
         sample = open_dataset(data)[0]
-    assert areas(sample)[:3] == [300, pytest.approx(np.pi * 100, rel=0.02), 3]
+    assert object_areas(sample)[:3] == [300, pytest.approx(np.pi * 100, rel=0.02), 3]
     assert sample.mask(3)[46:, 62:].tolist() == [[False, True], [True, True]]
 
 
@@ -115,12 +115,18 @@ def test_renamed_images_are_found_beside_their_labels(tmp_path):
         ),
         ([shape("polygon", INSIDE, group_id=[1])], r"shapes\[0\]\.group_id: expected"),
         ([shape("mask", [[1, 2], [3, 4]])], "a mask that is not an image"),
-        ([shape("mask", [[1, 2]], mask=png(np.ones((2, 2))))], "is a mask of 1 points"),
-        ([shape("mask", [[1, 2], [3, 4]], mask=png(np.ones((49, 2))))], "of 2 x 49, larger than"),
-        ([shape("mask", [[99, 2], [3, 4]], mask=png(np.ones((2, 2))))], r"at \(99, 2\), outside"),
+        ([shape("mask", [[1, 2]], mask=encode_png(np.ones((2, 2))))], "is a mask of 1 points"),
+        (
+            [shape("mask", [[1, 2], [3, 4]], mask=encode_png(np.ones((49, 2))))],
+            "of 2 x 49, larger than",
+        ),
+        (
+            [shape("mask", [[99, 2], [3, 4]], mask=encode_png(np.ones((2, 2))))],
+            r"at \(99, 2\), outside",
+        ),
         (
             [
-                shape("mask", [[1, 2], [3, 4]], group_id=1, mask=png(np.ones((2, 2)))),
+                shape("mask", [[1, 2], [3, 4]], group_id=1, mask=encode_png(np.ones((2, 2)))),
                 shape("polygon", [[1, 1], [2e8, 1], [2e8, 2e8]], group_id=1),
             ],
             "reaches far out of its image",
@@ -138,7 +144,7 @@ def test_labels_of_another_size_are_reported(tmp_path):
 
 
 def test_shapes_called_ignore_are_neither_object_nor_background(tmp_path):
-    """LabelMe's own name for regions that nobody should learn from."""
+    """LabelMe's own name for regions that are not trained on."""
     box = shape("rectangle", [[30, 20], [50, 40]], "__ignore__")
     over = shape("rectangle", [[40, 30], [60, 44]], "cat")
     dataset = open_dataset(write_shapes(tmp_path, shape("polygon", SQUARE), box, over))
@@ -157,7 +163,7 @@ def test_names_of_unknown_regions_are_no_classes(tmp_path, name):
     dataset = open_dataset(write_shapes(tmp_path, shape("rectangle", [[0, 0], [64, 24]], name)))
     assert dataset.labels.names == ("background",)
     sample = dataset[0]
-    assert sample.ignored.sum() == 64 * 24 and areas(sample) == [64 * 24]
+    assert sample.ignored.sum() == 64 * 24 and object_areas(sample) == [64 * 24]
 
 
 def test_the_background_that_labelme_names_is_the_background(tmp_path):
@@ -191,14 +197,14 @@ def test_images_within_the_json_need_no_file(tmp_path):
 def test_absent_sizes_are_read_from_the_images(tmp_path, sizes, kind):
     drawn = {
         "polygon": shape("polygon", [[10, 5], [30, 5], [30, 20], [10, 20]]),
-        "mask": shape("mask", [[10, 5], [29, 19]], mask=png(np.ones((15, 20)))),
+        "mask": shape("mask", [[10, 5], [29, 19]], mask=encode_png(np.ones((15, 20)))),
     }
     data = write_shapes(tmp_path, drawn[kind], imageHeight=sizes[0], imageWidth=sizes[1])
-    assert areas(open_dataset(data)[0]) == [300, 48 * 64 - 300]
+    assert object_areas(open_dataset(data)[0]) == [300, 48 * 64 - 300]
     content = json.loads((tmp_path / "a.json").read_text())
     del content["imageHeight"], content["imageWidth"]
     write_json(tmp_path / "a.json", content)
-    assert areas(open_dataset(data)[0]) == [300, 48 * 64 - 300]
+    assert object_areas(open_dataset(data)[0]) == [300, 48 * 64 - 300]
 
 
 @pytest.mark.parametrize(
@@ -212,14 +218,14 @@ def test_absent_sizes_are_read_from_the_images(tmp_path, sizes, kind):
         ({"imageData": 7}, "imageData: expected str | null, got int"),
     ],
 )
-def test_null_fields_are_one_line_errors(tmp_path, changes, message):
-    with pytest.raises(DataError) as refused:
+def test_invalid_fields_are_one_line_errors(tmp_path, changes, message):
+    with pytest.raises(DataError) as caught:
         open_dataset(write_shapes(tmp_path, shape("polygon", SQUARE), version="5", **changes))
-    assert message in str(refused.value) and "\n" not in str(refused.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def pair(folder, named, **changes):
-    """Write a.json and b.json beside a.png and b.png, with these names in them."""
+def write_pair(folder, named, **changes):
+    """Write a.json and b.json beside a.png and b.png, with the given image names."""
     for stem, name in zip("ab", named, strict=True):
         draw(folder, f"{stem}.png")
         content = labelme_content(name, [("cat", [SQUARE])])
@@ -229,12 +235,12 @@ def pair(folder, named, **changes):
 
 def test_two_files_naming_one_image_belong_to_their_own_images(tmp_path):
     """Copied JSONs keep the `imagePath` of the first."""
-    data = pair(tmp_path, ["a.png", "a.png"])
+    data = write_pair(tmp_path, ["a.png", "a.png"])
     assert [path.name for path in open_dataset(data).paths] == ["a.png", "b.png"]
 
 
 def test_of_two_images_the_one_of_matching_size_is_used(tmp_path):
-    data = pair(tmp_path, ["c.png", "b.png"])
+    data = write_pair(tmp_path, ["c.png", "b.png"])
     draw(tmp_path, "c.png", (20, 30))
     assert [path.name for path in open_dataset(data).paths] == ["a.png", "b.png"]
     draw(tmp_path, "c.png")
@@ -243,7 +249,7 @@ def test_of_two_images_the_one_of_matching_size_is_used(tmp_path):
 
 
 def test_files_matching_two_images_are_refused(tmp_path):
-    data = pair(tmp_path, ["c.png", "b.png"])
+    data = write_pair(tmp_path, ["c.png", "b.png"])
     draw(tmp_path, "c.png")
     with pytest.raises(DataError, match=r"a\.json may be of c\.png, .* or of a\.png beside it"):
         open_dataset(data)
@@ -259,15 +265,15 @@ def test_two_files_of_one_image_are_refused(tmp_path):
 def test_a_group_of_masks_and_polygons_is_one_object(tmp_path):
     data = write_shapes(
         tmp_path,
-        shape("mask", [[10, 5], [29, 19]], group_id="7", mask=png(np.ones((15, 20)))),
+        shape("mask", [[10, 5], [29, 19]], group_id="7", mask=encode_png(np.ones((15, 20)))),
         shape("rectangle", [[20, 10], [40, 20]], group_id=7.0),
         shape("rotation", [[50, 30], [60, 30], [60, 40], [50, 40]], group_id=7),
     )
-    assert areas(open_dataset(data)[0])[0] == 300 + 200 - 100 + 100
+    assert object_areas(open_dataset(data)[0])[0] == 300 + 200 - 100 + 100
 
 
 def test_masks_for_an_image_of_another_size_are_refused(tmp_path):
-    mask = shape("mask", [[10, 5], [29, 19]], mask=png(np.ones((15, 20))))
+    mask = shape("mask", [[10, 5], [29, 19]], mask=encode_png(np.ones((15, 20))))
     with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, .*a\.json are for 9000"):
         open_dataset(write_shapes(tmp_path, mask, imageHeight=9000, imageWidth=9000))
 
@@ -275,7 +281,7 @@ def test_masks_for_an_image_of_another_size_are_refused(tmp_path):
 def test_masks_are_placed_where_they_lie_and_cut_at_the_edge(tmp_path):
     drawn = np.random.default_rng(0).random((20, 30)) < 0.5
     for left, top in ((0, 0), (30, 20), (50, 40), (-10, -5), (-29, 47)):
-        mask = shape("mask", [[left, top], [left + 29, top + 19]], mask=png(drawn))
+        mask = shape("mask", [[left, top], [left + 29, top + 19]], mask=encode_png(drawn))
         sample = open_dataset(write_shapes(tmp_path, mask))[0]
         whole = np.zeros((48 + 80, 64 + 80), bool)
         whole[40 + top : 60 + top, 40 + left : 70 + left] = drawn
@@ -300,5 +306,5 @@ def test_one_unfinished_shape_does_not_refuse_the_folder(tmp_path, kind):
     )
     with pytest.warns(DataWarning, match=rf"a\.json: {message}; shapes with too few points: 1"):
         dataset = open_dataset(data)
-    assert areas(dataset[0])[0] > 900 and dataset.labels.names == ("cat", "background")
+    assert object_areas(dataset[0])[0] > 900 and dataset.labels.names == ("cat", "background")
     assert "shapes with too few points are left out: 1" in describe(dataset)

@@ -1,4 +1,4 @@
-"""YOLO segmentation: written here or elsewhere, with and without a YAML."""
+"""YOLO segmentation of different tools, with and without a YAML."""
 
 import time
 
@@ -105,7 +105,7 @@ def notes(dataset):
 
 
 def test_lines_that_are_boxes_beside_outlines_are_ignored_and_counted(tmp_path):
-    """Elsewhere one box turns a whole dataset into boxes, and all outlines are dropped."""
+    """Elsewhere one box makes a dataset a detection dataset, and all outlines are dropped."""
     data = write_plain_yolo(tmp_path)
     (data / "labels" / "a.txt").write_text("0 0 0 0.5 0 0.5 0.5 0 0.5\n1 0.75 0.75 0.25 0.5\n")
     dataset = open_dataset(data)
@@ -144,7 +144,7 @@ def test_byte_order_marks_are_not_part_of_the_first_class(tmp_path, encoding):
     ],
 )
 def test_labels_with_differently_written_names_are_found(tmp_path, image, label):
-    """Elsewhere the image counts as one without objects, and nobody says so."""
+    """Elsewhere the image silently counts as one without objects."""
     data = write_plain_yolo(tmp_path)
     Image.new("RGB", SIZE[::-1]).save(data / "images" / image)
     (data / "labels" / label).write_text("0 0 0 0.5 0 0.5 0.5 0 0.5")
@@ -199,7 +199,7 @@ def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
     ],
 )
 def test_missing_test_splits_are_left_out(tmp_path, rest, message):
-    """Ultralytics' and Roboflow's YAMLs name one, whether it was exported or not."""
+    """YAMLs of Ultralytics and Roboflow list a test split even if it was not exported."""
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text(f"train: images/train\n{rest}names: [cat, cap]\n")
     assert split_names(data, DatasetOptions()) == ("train", "val")

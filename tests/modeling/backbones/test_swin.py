@@ -58,7 +58,7 @@ def test_drop_rates_rise_to_the_last_block():
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (3, 5), (31, 18), (1, 1)])
 @pytest.mark.parametrize("images", [1, 2])
 def test_bands_equal_the_output_of_the_whole_map(monkeypatch, size, images):
-    """One line of windows at a time, those that shifting wraps around and fills included."""
+    """One row of windows at a time, including wrapped-around and padded ones."""
     network = tiny().eval()
     block = network.layers[1].blocks[1]
     assert block.shift

@@ -1,4 +1,4 @@
-"""Backbones of timm: our side of the contract with a module that stands for it."""
+"""Backbones of timm, tested with a stub of timm."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -23,7 +23,7 @@ FAMILIES = {
 
 
 class Stages(nn.Module):
-    """What `features_only` gives: maps, and what they are."""
+    """Stub of a `features_only` model: maps and their description."""
 
     def __init__(self, strides, in_chans, output_fmt="NCHW", fixed_input_size=False, only=None):
         super().__init__()
@@ -47,7 +47,7 @@ class Stages(nn.Module):
 
 
 class Whole(Stages):
-    """The whole model, whose files also hold a class head."""
+    """Stub of a complete model, whose files also contain a class head."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -61,7 +61,7 @@ def create_model(name, *, pretrained, in_chans, features_only=False, pretrained_
     if pretrained:
         if pretrained_cfg_overlay is None:
             raise OSError("no network here")
-        # As there: what the features lack or do not know is passed over.
+        # Like timm: missing and unknown tensors are ignored.
         model.load_state_dict(pretrained_cfg_overlay["state_dict"], strict=not features_only)
     return model
 

@@ -20,7 +20,7 @@ def test_an_untrained_ellipse_is_a_circle_around_its_anchor():
 
 @pytest.mark.parametrize("size", [(8, 16), (4, 8), (2, 5)], ids=str)
 def test_ellipses_are_equal_on_maps_of_any_size(size):
-    """Computed pixel by pixel from the definition, in float64."""
+    """Compare with the definition, pixel by pixel in float64."""
     torch.manual_seed(0)
     head, where = EllipseHead(8).double(), anchors(20, 12, 8)
     shift_x, shift_y, axis_x, axis_y, slant, steep = numbers = torch.randn(6).double()

@@ -1,4 +1,4 @@
-"""The convolution by Winograd's algorithm against PyTorch's."""
+"""Convolution by Winograd's algorithm against PyTorch's."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def ancestors(out) -> str:
 
 
 def test_a_fused_optimizer_step_invalidates_cached_weights():
-    """It modifies weights without changing their version: the training pass drops the cache."""
+    """It modifies weights without changing their version; the training pass clears the cache."""
     torch.manual_seed(0)
     layer, x = (
         Convolution3x3(MIN_CHANNELS, MIN_CHANNELS, bias=False),

@@ -11,7 +11,7 @@ from unimask.modeling.layers.deformable_convolution import DeformableConvolution
 
 
 def at(grid, x, y):
-    """Bilinear value at pixel coordinates, zero outside."""
+    """Compute the bilinear value at pixel coordinates, zero outside."""
     total = 0.0
     for i in (math.floor(y), math.floor(y) + 1):
         for j in (math.floor(x), math.floor(x) + 1):
@@ -21,7 +21,7 @@ def at(grid, x, y):
 
 
 def by_definition(x, weight, offsets, modulation):
-    """Sum over taps and channels of weight times modulation times the moved sample."""
+    """Sum weight times modulation times the sample at the offset, over taps and channels."""
     (b, c, h, w), (d, _, rows, columns), groups = x.shape, weight.shape, offsets.shape[1]
     actual = torch.zeros(b, d, h, w, dtype=torch.float64)
     for n, channel, tap, i, j in torch.cartesian_prod(
@@ -82,7 +82,7 @@ def test_the_untrained_layer_equals_half_a_convolution():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_keeps_its_dtype_and_offsets(dtype):
-    """Column 399 of 400 is itself in half precision too, which has no such numbers there."""
+    """The coordinate of column 399 of 400 must not be rounded to half precision."""
     x = torch.zeros(1, 1, 1, 400, dtype=dtype)
     x[..., 399] = 1
     weight = torch.ones(1, 1, 1, 1, dtype=dtype)

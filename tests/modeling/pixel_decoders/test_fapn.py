@@ -1,4 +1,4 @@
-"""Aligned steps of a pyramid: what they compute, and that they learn."""
+"""Feature-aligned pyramid: outputs and gradients."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def test_selection_weighs_channels_by_the_whole_map():
 
 
 def test_a_step_adds_the_aligned_features():
-    """With offsets of one whole pixel the added map is the upsampled one, moved."""
+    """With offsets of one pixel, the added map is the upsampled one, shifted."""
     torch.manual_seed(0)
     step = AlignedStep(input_dim=6, dim=8, num_groups=2).eval()
     finer, coarser = torch.randn(1, 6, 8, 10), torch.randn(1, 8, 4, 5)
@@ -82,7 +82,7 @@ def test_fapn_replaces_the_plain_pyramid():
     with torch.no_grad():
         expected, actual = plain.pixel_decoder(features), aligned.pixel_decoder(features)
     assert actual.mask_features.maps.shape == expected.mask_features.maps.shape
-    for mine, theirs in zip(
+    for ours, theirs in zip(
         actual.multi_scale_features, expected.multi_scale_features, strict=True
     ):
-        assert mine.shape == theirs.shape
+        assert ours.shape == theirs.shape

@@ -1,4 +1,4 @@
-"""Feature pyramids against direct statements of their rules."""
+"""Feature pyramids against reference implementations."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def pyramid(encoder=None, dim=32):
 
 
 def maps(height=50, width=70):
-    """Give maps whose sides are no multiples of one another."""
+    """Draw maps whose sides are no multiples of each other."""
     generator = torch.Generator().manual_seed(1)
     sizes = [(-(-height // s), -(-width // s)) for s in (1, 2, 4, 8)]
     return tuple(
@@ -48,8 +48,8 @@ def test_the_pyramid_is_laterals_nearest_cells_and_smoothing():
         )  # fmt: skip
         y = smooth(step.output, left + y[:, :, rows][..., columns]).relu()
         expected.append(y)
-    for mine, theirs in zip(actual.multi_scale_features, expected[:3], strict=True):
-        torch.testing.assert_close(mine, theirs)
+    for ours, theirs in zip(actual.multi_scale_features, expected[:3], strict=True):
+        torch.testing.assert_close(ours, theirs)
     masks = F.conv2d(y, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
     torch.testing.assert_close(actual.mask_features.projected(), masks)
     assert actual.coarse is features[3]
@@ -67,7 +67,7 @@ def test_the_encoder_runs_under_the_pyramid():
     for layer in layers:
         reference = torch.nn.TransformerEncoderLayer(32, 4, 16, dropout=0, batch_first=True).eval()
         reference.load_state_dict(layer.state_dict())
-        # PyTorch's layer adds no positions: give it the attention's result instead.
+        # PyTorch's layer adds no position encodings: compute attention outside of it.
         mixed = reference.self_attn(memory + codes, memory + codes, memory, need_weights=False)[0]
         memory = reference.norm1(memory + mixed)
         memory = reference.norm2(memory + reference.linear2(reference.linear1(memory).relu()))

@@ -1,4 +1,4 @@
-"""Per-pixel classification, told as queries: every reader of outputs gets the plain arg-max."""
+"""Per-pixel classification in terms of queries: post-processing returns the plain arg-max."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def predicted(scale: float, dtype=torch.float32):
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 20.0])
 def test_the_map_is_the_best_class_of_the_resized_scores(scale):
-    """Also with scores whose own sigmoids are all 1 in float32."""
+    """This holds even for scores whose sigmoids are all 1 in float32."""
     output, scores = predicted(scale)
     sizes = {"padded_size": (48, 64), "input_size": (47, 61), "original_size": (90, 113)}
     result = postprocess(
@@ -63,7 +63,7 @@ def test_masks_are_pixelwise_class_probabilities():
 
 
 def test_queries_that_score_pixels_are_those_of_the_usual_decoder():
-    """Its masks, as log-probabilities over the queries; every layer says one."""
+    """Masks are log-probabilities over the queries, in every layer."""
     torch.manual_seed(0)
     plus = build_segmenter(TINY_PER_PIXEL_PLUS).eval()
     decoder = replace(TINY_MASKFORMER.transformer_decoder, num_queries=2)

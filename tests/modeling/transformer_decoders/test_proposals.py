@@ -41,7 +41,7 @@ def test_queries_contain_the_features_of_their_cells(head):
     actual = Proposals(dim=8, ratio=1.0, max_queries=1000)(memories, positions, SIZES, head)
     assert actual.features.shape == (2, CELLS, 8)
     assert actual.anchors.extent == (96, 64)
-    # Every cell is chosen: a code of place tells which cell a query came from.
+    # Every cell is selected; the position code identifies the cell of a query.
     where = torch.cdist(actual.positions, torch.cat(positions)).argmin(-1)
     for image in range(2):
         assert where[image].sort().values.tolist() == list(range(CELLS))

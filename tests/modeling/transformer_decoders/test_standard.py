@@ -1,4 +1,4 @@
-"""MaskFormer's decoder beside the rules; `tests/parity/test_maskformer.py` holds its numbers."""
+"""MaskFormer's decoder; `tests/parity/test_maskformer.py` compares its values."""
 
 import pytest
 import torch
@@ -24,10 +24,10 @@ def test_auxiliary_outputs_do_not_change_the_last_prediction(network):
 def test_queries_differ_by_their_positions_alone(network):
     decoder = network.transformer_decoder
     with torch.no_grad():
-        kept = decoder.query_positions.weight.clone()
-        decoder.query_positions.weight[3] = kept[5]
+        original = decoder.query_positions.weight.clone()
+        decoder.query_positions.weight[3] = original[5]
         output = network(torch.randn(1, 3, 64, 96))
-        decoder.query_positions.weight.copy_(kept)
+        decoder.query_positions.weight.copy_(original)
     torch.testing.assert_close(output.class_logits[:, 3], output.class_logits[:, 5])
     assert not torch.allclose(output.class_logits[:, 3], output.class_logits[:, 4], atol=1e-3)
 

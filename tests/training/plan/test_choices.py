@@ -1,4 +1,4 @@
-"""What nobody said is chosen by rules: from the data, the network and the machine."""
+"""Defaults are chosen from the data, the network and the machine."""
 
 from dataclasses import replace
 
@@ -23,36 +23,38 @@ CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
 GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
 
 
-def choose(machine, *, images=1000, judged=5, pretrained=True, parameters=47e6, **given):
+def choose(
+    machine, *, images=1000, validation_images=5, pretrained=True, parameters=47e6, **options
+):
     """Return the chosen settings for images of 600 x 800, and the sentence about them."""
-    requested = with_changes(TrainingSettings(), given)
-    fixed = {"size", "augmentation"} & set(given)
+    requested = with_changes(TrainingSettings(), options)
+    fixed = {"size", "augmentation"} & set(options)
     crop = requested.augmentation.crop if fixed else crop_side([(600, 800)] * 3, machine)
     basis = Basis(
         machine=machine,
         images=images,
-        validation_images=judged,
+        validation_images=validation_images,
         elements=int(parameters),
         pretrained=pretrained,
     )
-    settings = replace(requested, **choose_course(requested, given, crop, basis))
+    settings = replace(requested, **choose_course(requested, options, crop, basis))
     schedule = Schedule(
         images=images,
-        validation_images=judged,
+        validation_images=validation_images,
         processes=machine.processes,
         settings=settings,
-        chosen=tuple(name for name in CHOSEN_OPTIONS if name not in given),
+        chosen=tuple(name for name in CHOSEN_OPTIONS if name not in options),
     )
     return settings, sentence(schedule)
 
 
 def test_one_gpu_reaches_the_papers_batch_and_rate():
-    settings, told = choose(GPU)
+    settings, summary = choose(GPU)
     assert settings.batch_size * settings.accumulate == 16
     assert settings.learning_rate == 1e-4 and settings.precision == "bfloat16"
     assert settings.augmentation.crop == 512
     assert settings.steps == 50 * 1000 // 16 and settings.evaluate_every == settings.steps // 10
-    assert "3125 steps of 16 images" in told and "--learning-rate" in told
+    assert "3125 steps of 16 images" in summary and "--learning-rate" in summary
 
 
 def test_eight_processes_share_the_papers_batch():
@@ -79,14 +81,14 @@ def test_small_data_make_small_batches_and_enough_steps():
     [(47e6, None, (1e-4, 0.1)), (4.6e6, None, (5e-4, 1.0)), (4.6e6, "r.pkl", (1e-4, 0.1))],
 )
 def test_small_networks_train_at_the_rates_from_scratch(parameters, backbone, rates):
-    said = {} if backbone is None else {"backbone_weights": backbone}
-    settings, _ = choose(CPU, parameters=parameters, **said)
+    options = {} if backbone is None else {"backbone_weights": backbone}
+    settings, _ = choose(CPU, parameters=parameters, **options)
     assert (settings.learning_rate, settings.backbone_rate) == rates
 
 
-@pytest.mark.parametrize(("judged", "every"), [(5, 30), (30, 30), (80, 80), (900, 300)])
-def test_short_runs_validate_on_a_quarter_as_many_images_as_they_train_on(judged, every):
-    settings, _ = choose(CPU, images=320, judged=judged, steps=300)
+@pytest.mark.parametrize(("validation_images", "every"), [(5, 30), (30, 30), (80, 80), (900, 300)])
+def test_short_runs_validate_on_a_quarter_as_many_images_as_they_train_on(validation_images, every):
+    settings, _ = choose(CPU, images=320, validation_images=validation_images, steps=300)
     assert settings.evaluate_every == every
     assert settings.batch_size == 4
 
@@ -115,7 +117,7 @@ def test_squares_are_as_large_as_the_images():
     assert crop_side([(97, 128)] * 3, CPU) == 128
     assert crop_side([(20, 30)], CPU) == 64
     assert crop_side([(3000, 4000)], GPU) == 512
-    assert crop_side([], GPU) == 512  # no file is an image to Pillow
+    assert crop_side([], GPU) == 512  # Pillow can read no file
 
 
 @pytest.mark.parametrize(
@@ -132,14 +134,14 @@ def test_one_scale_is_described_as_one(least, most, words):
 
 
 def test_given_options_are_not_overridden():
-    said = {
+    options = {
         "steps": 7, "batch_size": 3, "accumulate": 2, "learning_rate": 3e-3, "size": 64,
         "precision": "float32", "workers": 0, "warmup_steps": 5, "evaluate_every": 4,
     }  # fmt: skip
-    settings, told = choose(GPU, **said)
-    for name, value in said.items():
+    settings, summary = choose(GPU, **options)
+    for name, value in options.items():
         assert (settings.augmentation.crop if name == "size" else getattr(settings, name)) == value
-    assert "to change" not in told
+    assert "to change" not in summary
 
 
 def test_epochs_become_steps():
@@ -148,16 +150,16 @@ def test_epochs_become_steps():
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("options", "message"),
     [
         ({"steps": 1, "epochs": 2}, "--steps or --epochs, not both"),
         ({"size": 64, "augmentation": Augmentation()}, "--augmentation or --size, not both"),
         ({"learning_rats": 1}, "'learning_rats' is no setting"),
     ],
 )
-def test_implausible_options_are_refused(said, told):
-    with pytest.raises(SettingsError, match=told):
-        choose(CPU, **said)
+def test_implausible_options_are_refused(options, message):
+    with pytest.raises(SettingsError, match=message):
+        choose(CPU, **options)
 
 
 @pytest.mark.parametrize(

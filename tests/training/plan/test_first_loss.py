@@ -1,4 +1,4 @@
-"""The first loss of untrained networks is the one that is told."""
+"""The first loss of untrained networks equals its printed expectation."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from unimask.training.plan.words import sentence
 
 
 def discs(seed: int, classes: int) -> Target:
-    """Six discs on one ground."""
+    """Draw a target of six discs on a background."""
     random = torch.Generator().manual_seed(seed)
     places = torch.arange(128)
     centres = 128 * torch.rand(6, 2, generator=random)

@@ -1,4 +1,4 @@
-"""The network is built once: trained weights are loaded where they fit, and all else is new."""
+"""The initial network: matching trained weights are loaded, others are initialised."""
 
 import math
 from dataclasses import replace
@@ -10,8 +10,8 @@ from conftest import (
     TINY_ONEFORMER,
     TINY_PER_PIXEL_PLUS,
     TINY_RESNET,
-    described,
     tiny_checkpoint,
+    with_description,
 )
 
 import unimask
@@ -100,11 +100,13 @@ def test_trained_text_weights_are_kept_only_for_the_same_tokenizer():
     _, state, words = start("t", NUCLEI, TASKS, trained=trained)
     assert all(torch.equal(state[name], tensor) for name, tensor in trained.state.items())
     assert "text branch" not in words
-    other = described(trained, config=replace(TINY_ONEFORMER, text=replace(text, vocabulary=300)))
+    other = with_description(
+        trained, config=replace(TINY_ONEFORMER, text=replace(text, vocabulary=300))
+    )
     _, state, words = start("t", NUCLEI, TASKS, trained=other)
     assert "new text branch, with the tokenizer bytes" in words
-    kept = [n for n in state if not n.startswith("text_mapper.")]
-    assert all(torch.equal(state[name], trained.state[name]) for name in kept)
+    others = [n for n in state if not n.startswith("text_mapper.")]
+    assert all(torch.equal(state[name], trained.state[name]) for name in others)
 
 
 @pytest.mark.parametrize(

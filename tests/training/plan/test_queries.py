@@ -1,4 +1,4 @@
-"""Another number of queries: new ones beside the old, which stay what they were."""
+"""Changing the number of queries: new ones are added, old ones keep their weights."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_oneformers_queries_keep_their_texts_and_the_token_stays_last():
 
 def test_image_queries_are_configured_by_count_alone():
     before = tiny_checkpoint(TINY_PROPOSALS)
-    for count in (30, 500):  # 4 are learned, and up to 100 were taken from the image
+    for count in (30, 500):  # 4 learned queries, and up to 100 image queries
         initial, network = with_more(before, count)
         assert initial.facts[1:] == (QueryLimitChanged(old=104, new=count),)
         assert all(torch.equal(network.state_dict()[n], t) for n, t in before.state.items())
@@ -134,7 +134,7 @@ def test_half_precision_weights_get_more_queries():
 
 
 def test_more_objects_than_queries_are_reported_before_training(tmp_path):
-    """Lists of objects are counted whole, maps by a look at some; crowds and stuff never."""
+    """All annotations but only some maps are counted, without crowds and stuff."""
     crowded = write_discs(tmp_path / "crowded", {"train": 90}, objects=3)
     image, ids = draw_discs(0, count=20)
     Image.fromarray(image).save(crowded / "train" / "images" / "0.png")

@@ -1,11 +1,11 @@
-"""Images become as large as training squares where what is labelled would not fit in."""
+"""Prediction size is reduced to the training crops if objects are larger than crops."""
 
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_PROPOSALS, TINY_RESNET, described, tiny_checkpoint
+from conftest import TINY_PROPOSALS, TINY_RESNET, tiny_checkpoint, with_description
 from PIL import Image
 
 import unimask
@@ -20,7 +20,7 @@ SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().aug
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
 
 
-def maps(folder, *images):
+def write_maps(folder, *images):
     """Write a folder of label maps."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
@@ -57,19 +57,19 @@ def test_half_of_the_thing_pixels_lie_in_larger_things(discs):
 
 
 def test_stuff_counts_by_its_regions(tmp_path):
-    dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
+    dataset = open_dataset(write_maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
     assert sorted(area for _, area in region_areas(dataset[0])) == [100, 5900, 6000]
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.01)
 
 
 def test_the_background_of_two_classes_does_not_count(tmp_path):
-    dataset = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
+    dataset = open_dataset(write_maps(tmp_path, spots()), None, names=("ground", "crack"))
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(2) / 100)
 
 
 def test_object_side_is_relative_to_the_image_size(tmp_path):
     grown = np.kron(halves(), np.ones((8, 8), np.uint8))
-    dataset = open_dataset(maps(tmp_path, grown), None, names=("road", "grass", "pole"))
+    dataset = open_dataset(write_maps(tmp_path, grown), None, names=("road", "grass", "pole"))
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
 
 
@@ -81,7 +81,7 @@ def choose(dataset, own, *, new_head=True, config=TINY_RESNET, **given):
 
 
 def test_large_things_lead_to_smaller_images(tmp_path):
-    dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
+    dataset = open_dataset(write_maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
     chosen, change = choose(dataset, LARGER)
     assert chosen == {"preprocessing": replace(LARGER, shortest_edge=64, longest_edge=128)}
     assert change == PredictionSizeChanged(old=128, new=64)
@@ -93,7 +93,7 @@ def test_large_things_lead_to_smaller_images(tmp_path):
 
 def test_small_things_keep_the_scale(tmp_path, discs):
     assert choose(open_dataset(discs, "train"), LARGER) == ({}, None)
-    spotted = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
+    spotted = open_dataset(write_maps(tmp_path, spots()), None, names=("ground", "crack"))
     assert choose(spotted, LARGER) == ({}, None)
 
 
@@ -101,10 +101,10 @@ def test_small_things_keep_the_scale(tmp_path, discs):
     ("image", "edge", "other", "weight"),
     [
         (halves, 64, False, 0.1),
-        (halves, 128, False, 0.4),  # four squares' queries
+        (halves, 128, False, 0.4),  # queries of four crops
         (halves, 512, False, 0.4),
         (halves, 96, False, 0.225),
-        (halves, 128, True, 0.1),  # images become as small as squares
+        (halves, 128, True, 0.1),  # images become as small as crops
         (spots, 64, False, 0.4),
         (spots, 64, True, 0.4),
     ],
@@ -113,16 +113,16 @@ def test_no_object_weight_depends_on_the_number_of_uncertain_queries(
     tmp_path, image, edge, other, weight
 ):
     names = ("road", "grass", "pole")[: image().max() + 1]
-    dataset = open_dataset(maps(tmp_path, image()), None, names=names)
-    seen = replace(LARGER, shortest_edge=edge)
-    chosen, _ = choose(dataset, seen, new_head=other, config=TINY_PROPOSALS)
+    dataset = open_dataset(write_maps(tmp_path, image()), None, names=names)
+    preprocessing = replace(LARGER, shortest_edge=edge)
+    chosen, _ = choose(dataset, preprocessing, new_head=other, config=TINY_PROPOSALS)
     assert chosen["criterion"] == CriterionConfig(no_object_weight=pytest.approx(weight))
     given = {"criterion": CriterionConfig(), "config": TINY_PROPOSALS, "new_head": other}
-    assert "criterion" not in choose(dataset, seen, **given)[0]
+    assert "criterion" not in choose(dataset, preprocessing, **given)[0]
 
 
 def test_unreadable_images_are_skipped(tmp_path):
-    folder = maps(tmp_path, halves(), halves())
+    folder = write_maps(tmp_path, halves(), halves())
     dataset = open_dataset(folder, None, names=("road", "grass", "pole"))
     (folder / "images" / "0.png").write_bytes(b"no image")
     assert typical_object_side(dataset) > 0.5
@@ -130,21 +130,21 @@ def test_unreadable_images_are_skipped(tmp_path):
     assert typical_object_side(dataset) == 0
 
 
-@pytest.mark.parametrize(("asked", "edge"), [({}, 64), ({"settings": SQUARE}, 128)])
-def test_resumed_runs_keep_the_chosen_settings(tmp_path, asked, edge, capsys):
+@pytest.mark.parametrize(("options", "edge"), [({}, 64), ({"settings": SQUARE}, 128)])
+def test_resumed_runs_keep_the_chosen_settings(tmp_path, options, edge, capsys):
     pytest.importorskip("lightning_fabric")
-    data = maps(tmp_path / "data", *[halves()] * 8)
-    model = described(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)
+    data = write_maps(tmp_path / "data", *[halves()] * 8)
+    model = with_description(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)
     write_huggingface(tmp_path / "model", model)
-    changes = {"size": 64} if not asked else {}
+    changes = {"size": 64} if not options else {}
     out = tmp_path / "run"
     for resume in (False, True):
         unimask.train(
             data, str(tmp_path / "model"), names=("road", "grass", "pole"), out=out,
             device="cpu", resume=resume, **({} if resume else {"steps": 1, "workers": 0}),
-            **({} if resume else changes), **({} if resume else asked),
+            **({} if resume else changes), **({} if resume else options),
         )  # fmt: skip
         assert unimask.load(out).description.preprocessing.shortest_edge == edge
     assert ("instead of 128" in capsys.readouterr().out) == (edge == 64)
-    told = json.loads((out / "settings.json").read_text())
-    assert edge == 128 or "64" in json.dumps(told)
+    saved = json.loads((out / "settings.json").read_text())
+    assert edge == 128 or "64" in json.dumps(saved)

@@ -1,4 +1,4 @@
-"""Thresholds belong to data and task: weights that go on to others take theirs."""
+"""Thresholds depend on dataset and task, and are replaced when fine-tuning on others."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def test_the_same_classes_and_tasks_keep_their_rules(labels):
 
 
 @pytest.mark.parametrize(
-    ("network", "old", "new", "tasks", "threshold", "resize", "told"),
+    ("network", "old", "new", "tasks", "threshold", "resize", "dataset"),
     [
         ("mask2former-resnet50", "coco_panoptic", "mapillary_vistas", ("panoptic",), 0.0, "masks",
          "mapillary-vistas"),
@@ -48,12 +48,12 @@ def test_the_same_classes_and_tasks_keep_their_rules(labels):
     ],
 )  # fmt: skip
 def test_published_datasets_have_their_own_thresholds(
-    network, old, new, tasks, threshold, resize, told
+    network, old, new, tasks, threshold, resize, dataset
 ):
     rules, change = choose_thresholds(weights(old, network=network), known_labels(new), tasks)
     assert (rules.object_threshold, rules.overlap_threshold) == (threshold, 0.8)
     assert (rules.resize, rules.top_k, rules.min_visible) == (resize, 7, 0.0)
-    assert change == ThresholdsReplaced(dataset=told)
+    assert change == ThresholdsReplaced(dataset=dataset)
 
 
 def test_another_task_of_the_same_data_brings_its_own():

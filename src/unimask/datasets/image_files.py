@@ -18,6 +18,7 @@ from unimask.datasets.name_forms import (
 )
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD_NAME
+from unimask.processing.image_plugins import register_for_file
 from unimask.processing.images import IMAGE_SUFFIXES, is_image, pil_limit_disabled, read_image
 from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, read_orientation
 
@@ -243,6 +244,7 @@ def image_size(path: Path, channels: int) -> tuple[int, int]:
         ImageError: The image cannot be read.
     """
     try:
+        register_for_file(path)
         with pil_limit_disabled():
             image = Image.open(path)
         with image:

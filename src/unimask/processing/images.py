@@ -19,6 +19,11 @@ from PIL import Image, UnidentifiedImageError
 from unimask.errors import ImageError, one_line
 from unimask.formats.bounded_reader import BoundedReader
 from unimask.formats.output_folder import RECORD_NAME
+from unimask.processing.image_plugins import (
+    HEADER_BYTES,
+    register_for_file,
+    register_for_header,
+)
 from unimask.processing.intensities import (
     UINT8_WINDOW,
     ImageWarning,
@@ -43,7 +48,7 @@ MAX_PIXELS = 200_000_000
 MAX_DOWNLOAD = 2**30
 """Largest number of bytes downloaded from an address."""
 
-IMAGE_FORMATS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
+IMAGE_FORMATS = "avif bmp gif heic heif hif jfif jp2 jpeg jpg jxl npy pgm png ppm tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in IMAGE_FORMATS.split())
 
 LABEL_ENDINGS = ("_seg.npy",)
@@ -139,11 +144,16 @@ def read_stream(
     stream: io.BytesIO | io.BufferedReader, name: str, options: ImageOptions
 ) -> ImageArray:
     """Decode an open file."""
+    header = stream.read(HEADER_BYTES)
+    stream.seek(0)
+    plugin = register_for_header(header, name)
     try:
         with pil_limit_disabled():
             image = Image.open(stream)
         pages = image.format in ("TIFF", "GIF") and getattr(image, "is_animated", False)
-    except UnidentifiedImageError:
+    except UnidentifiedImageError as error:
+        if plugin is not None:
+            raise decode_error(name, error) from error
         hint = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else SUPPORTED_LAYOUTS
         raise ImageError(f"{name} is not an image of a known kind: {hint}") from None
     except Exception as error:  # decoders raise many kinds of errors
@@ -270,6 +280,7 @@ def count_pixels(source: Source) -> int:
             return 0
         if path.suffix.lower() == ".npy":
             return int(np.prod(open_array(path).shape[:2]))
+        register_for_file(path)
         with pil_limit_disabled():
             image = Image.open(path)
         with image:

@@ -18,6 +18,9 @@ ORIENTATION = 0x0112
 TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
+UPRIGHT_FORMATS = ("JXL",)
+"""Formats whose decoders turn images upright, so that EXIF orientations do not count."""
+
 PNG_HEADER_BYTES = 8
 PNG_TEXT_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 """Chunks of a PNG that may hold EXIF or XMP data."""
@@ -33,6 +36,8 @@ def read_orientation(stream: Stream) -> int | None:
         with Image.open(stream) as image:
             if image.format == "PNG" and not has_metadata(stream):
                 return None  # Pillow would decode all pixels to find later chunks
+            if image.format in UPRIGHT_FORMATS:
+                return None
             orientation = image.getexif().get(ORIENTATION)
     except Exception:  # EXIF parsers raise many kinds of errors; `rotate_upright` ignores them too
         return None
@@ -56,6 +61,8 @@ def has_metadata(stream: Stream) -> bool:
 
 def image_orientation(image: Image.Image, name: str) -> int:
     """Return the orientation of a decoded image; warn and return 1 if its EXIF data are damaged."""
+    if image.format in UPRIGHT_FORMATS:
+        return 1
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # EXIF parsers raise many kinds of errors
@@ -77,6 +84,8 @@ def stored_view(
 
 def rotate_upright(image: Image.Image, name: str) -> Image.Image:
     """Rotate an image to its EXIF orientation; warn and leave it as is if the data are damaged."""
+    if image.format in UPRIGHT_FORMATS:
+        return image
     try:
         return ImageOps.exif_transpose(image)
     except Exception as error:  # EXIF parsers raise many kinds of errors

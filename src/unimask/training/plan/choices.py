@@ -15,6 +15,7 @@ from unimask.datasets import Dataset
 from unimask.datasets.interface import open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
+from unimask.processing.image_plugins import register_for_stream
 from unimask.training.plan.hardware import Machine
 from unimask.training.settings import TrainingSettings, check_real
 
@@ -150,8 +151,10 @@ def image_sizes(dataset: Dataset) -> list[tuple[int, int]]:
     for place in range(min(SAMPLED_IMAGES, len(dataset))):
         index = place * len(dataset) // min(SAMPLED_IMAGES, len(dataset))
         try:
-            with open_image(dataset, index) as file, Image.open(file) as image:
-                sizes.append((image.height, image.width))
+            with open_image(dataset, index) as file:
+                register_for_stream(file)
+                with Image.open(file) as image:
+                    sizes.append((image.height, image.width))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, DataError):
             continue
     return sizes

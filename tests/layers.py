@@ -9,7 +9,7 @@ LAYERS = (
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),
     ("inference",),
-    ("evaluation", "profiling"),
+    ("evaluation", "profiling", "selection"),
     ("training",),
     ("cli",),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unimask.inference.untrained import build
     from unimask.processing import postprocess
     from unimask.results import Result, Segment
+    from unimask.selection import select
     from unimask.training import TrainingSettings, train
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "load",
     "postprocess",
+    "select",
     "train",
     "write_predictions",
 ]
@@ -51,6 +53,7 @@ HOMES = {
     "evaluate": "unimask.evaluation",
     "load": "unimask.inference",
     "postprocess": "unimask.processing",
+    "select": "unimask.selection",
     "train": "unimask.training",
     "write_predictions": "unimask.curation",
 }

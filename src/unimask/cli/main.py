@@ -39,6 +39,7 @@ def main() -> None:
             export,
             models,
             predict,
+            select,
             train,
         )
 

@@ -143,6 +143,8 @@ WIDE_CALLS = {
     ("cli", "train"),
     ("cli", "evaluate"),
     ("cli", "compare"),
+    ("cli", "select"),
+    ("selection", "select"),
 }
 
 

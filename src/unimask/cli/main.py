@@ -30,19 +30,7 @@ def main() -> None:
     # Freezing PyTorch's 10^5 objects spares the garbage collection at exit, which takes 0.3 s.
     atexit.register(gc.freeze)
     try:
-        from unimask.cli import (  # noqa: F401  (each registers its command)
-            benchmark,
-            check,
-            compare,
-            convert,
-            evaluate,
-            export,
-            models,
-            predict,
-            select,
-            train,
-        )
-
+        register_commands()
         code = app(sys.argv[1:] or ["--help"], prog_name="unimask", standalone_mode=False)
         sys.stdout.flush()
     except UnimaskError as error:
@@ -66,6 +54,22 @@ def main() -> None:
     if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # only the first process prints
         print("unimask: stopped", file=sys.stderr)
     sys.exit(code)
+
+
+def register_commands() -> None:
+    """Import the modules of all commands, each of which registers its own with the application."""
+    from unimask.cli import (  # noqa: F401
+        benchmark,
+        check,
+        compare,
+        convert,
+        evaluate,
+        export,
+        models,
+        predict,
+        select,
+        train,
+    )
 
 
 def open_closed_streams() -> None:

@@ -7,6 +7,9 @@ from unimask.metrics.overlaps import count_overlaps
 from unimask.metrics.panoptic_quality import PanopticQuality
 from unimask.results import Result
 
+NO_LABEL = -1
+"""Label id of pixels without a segment."""
+
 
 def compute_uncertainty(result: Result) -> float | None:
     """Compute how uncertain a prediction is, from 0 to 1.
@@ -38,12 +41,14 @@ def compute_disagreement(result: Result, mirrored: Result) -> float:
     if result.task == "semantic":
         return 1 - mean_iou(first, second)
     quality = PanopticQuality(result.labels)
-    quality.update(
-        first,
-        {segment.id: segment.label_id for segment in result.segments},
-        second,
-        {segment.id: segment.label_id for segment in mirrored.segments},
+    labels, mirrored_labels = (
+        {segment.id: segment.label_id for segment in each.segments} for each in (result, mirrored)
     )
+    # Pixels without a segment are no missing ground truth: a crowd of no class matches nothing.
+    background = 1 + max(mirrored_labels, default=0)
+    second = np.where(second == 0, background, second)
+    mirrored_labels[background] = NO_LABEL
+    quality.update(first, labels, second, mirrored_labels, frozenset({background}))
     errors = quality.false_positives + quality.false_negatives
     segments = quality.true_positives.sum() + errors.sum() / 2
     return 1 - float(quality.iou.sum() / segments) if segments else 0.0

@@ -1,6 +1,7 @@
 """Selection of unlabelled images to label next."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -188,17 +189,18 @@ class ImageScorer:
     def __init__(self, predictor: Predictor, task: Task, window: Window, max_pixels: int) -> None:
         self.predictor, self.task = predictor, task
         rules = predictor.description.preprocessing
-        self.window = rules.window if window is None else window
+        self.window: Window = rules.window if window is None else window
         self.max_pixels = max_pixels
 
     def score(self, paths: Iterable[Path]) -> Iterator[ScoredImage | ImageError]:
         """Yield each image with its scores, or the error of one that cannot be read, in order."""
-        pending = thread_map(paths, self.read, MAX_PENDING_IMAGES, count_pixels)
-        for path, future in pending:
-            try:
-                yield self.score_array(path, future.result())
-            except ImageError as error:
-                yield error
+        with closing(thread_map(paths, self.read, MAX_PENDING_IMAGES, count_pixels)) as pending:
+            for path, future in pending:
+                try:
+                    yield self.score_array(path, future.result())
+                except ImageError as error:
+                    yield error
+                del future  # else its image stays in memory while the next one is read
 
     def read(self, path: Path) -> ImageArray:
         """Read an image.

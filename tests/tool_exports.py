@@ -1,12 +1,16 @@
 """Small images with outlined objects, written as the exporters of further labelling tools do."""
 
+import base64
 import csv
+import io
 import json
+import zlib
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from outlines import IMAGES, SIZE, draw, write_json
+from outlines import IMAGES, INSIDE, SIZE, SQUARE, draw, flatten, write_json
+from PIL import Image
 
 
 def via_polygon(points):
@@ -157,8 +161,113 @@ def write_label_studio_min(folder: Path) -> Path:
     return folder
 
 
+def sly_polygon(label, exterior, *interior):
+    points = {"exterior": [list(point) for point in exterior], "interior": [*map(list, interior)]}
+    return {"classTitle": label, "geometryType": "polygon", "points": points, "tags": []}
+
+
+def sly_bitmap(label, mask, origin=(0, 0), *, packed=True):
+    """Write a mask as the SDK does: a PNG of two colours, of which the first is transparent."""
+    image = Image.fromarray(np.uint8(mask))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", transparency=0)
+    data = zlib.compress(stream.getvalue()) if packed else stream.getvalue()
+    bitmap = {"data": base64.b64encode(data).decode(), "origin": list(origin)}
+    return {"classTitle": label, "geometryType": "bitmap", "bitmap": bitmap}
+
+
+def sly_annotation(*objects):
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    return {"description": "", "tags": [], "size": size, "objects": list(objects)}
+
+
+def sly_meta(**shapes):
+    classes = [
+        {"title": title, "shape": shape, "color": f"#{number:02x}80ff", "geometry_config": {}}
+        for number, (title, shape) in enumerate(shapes.items(), start=1)
+    ]
+    return {"classes": classes, "tags": [], "projectType": "images"}
+
+
+def write_supervisely(folder: Path) -> Path:
+    """As Supervisely exports a project with two datasets."""
+    write_json(folder / "meta.json", sly_meta(cat="polygon", cap="any", eye="point"))
+    for dataset in ("train", "val"):
+        for name, objects in IMAGES.items():
+            draw(folder / dataset / "img", name)
+            shapes = [sly_polygon(label, part) for label, parts in objects for part in parts]
+            if name == "d.png":
+                shapes += [sly_bitmap("cat", np.eye(9), (3, 5)), sly_polygon("cap", SQUARE, INSIDE)]
+            write_json(folder / dataset / "ann" / f"{name}.json", sly_annotation(*shapes))
+    return folder
+
+
+def run_lengths(polygons):
+    """Return the union of polygons as COCO's compressed run lengths."""
+    from pycocotools import mask
+
+    drawn = mask.merge(mask.frPyObjects([flatten(polygon) for polygon in polygons], *SIZE))
+    return {"size": list(SIZE), "counts": drawn["counts"].decode()}
+
+
+def sam_content(name, objects):
+    masks = [
+        {"id": number, "segmentation": run_lengths(parts), "bbox": [0, 0, 1, 1], "area": 9,
+         "predicted_iou": 0.9, "stability_score": 0.9, "crop_box": [0, 0, 1, 1],
+         "point_coords": [[3, 4]]}
+        for number, (_, parts) in enumerate(objects)
+    ]  # fmt: skip
+    image = {"image_id": 1, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+    return {"image": image, "annotations": masks}
+
+
+def write_segment_anything(folder: Path) -> Path:
+    """As SA-1B is unpacked: a JSON beside each image."""
+    for name, objects in IMAGES.items():
+        draw(folder, name)
+        write_json((folder / name).with_suffix(".json"), sam_content(name, objects))
+    return folder
+
+
+def youtube_vis_content(num_videos, num_frames=3):
+    """Return videos of a cat that is hidden in the second frame, and a cap."""
+    masks = {"cat": run_lengths([SQUARE]), "cap": run_lengths([INSIDE])}
+    names = [f"{video:02x}a{video}f" for video in range(num_videos)]
+    videos = [
+        {"id": number + 1, "width": SIZE[1], "height": SIZE[0], "length": num_frames,
+         "file_names": [f"{name}/{5 * frame:05d}.jpg" for frame in range(num_frames)]}
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+    tracks = [
+        {"id": 2 * video["id"] + category, "video_id": video["id"], "category_id": category,
+         "iscrowd": 0, "segmentations": [None if frame == hidden else masks[name]
+                                         for frame in range(num_frames)],
+         "bboxes": [None if frame == hidden else [1, 1, 9, 9] for frame in range(num_frames)],
+         "areas": [None if frame == hidden else 81 for frame in range(num_frames)]}
+        for video in videos
+        for category, name, hidden in ((1, "cat", 1), (7, "cap", -1))
+    ]  # fmt: skip
+    categories = [{"id": 7, "name": "cap"}, {"id": 1, "name": "cat"}]
+    return {"info": {}, "videos": videos, "categories": categories, "annotations": tracks}
+
+
+def write_youtube_vis(folder: Path, splits=(("train", 5), ("valid", 2))) -> Path:
+    """As YouTube-VIS is published: a JSON for each split, and a folder of frames for each video."""
+    for split, num_videos in splits:
+        content = youtube_vis_content(num_videos)
+        write_json(folder / f"{split}.json", content)
+        for video in content["videos"]:
+            for name in video["file_names"]:
+                draw(folder / split / "JPEGImages", name)
+    return folder
+
+
 SEEDS = {
     "via": ((write_via, write_via_csv), "*.[jc]s*"),
     "label-studio": ((write_label_studio, write_label_studio_min), "*.json"),
+    "supervisely": ((write_supervisely,), "*.json"),
+    "segment-anything": ((write_segment_anything,), "*.json"),
+    "youtube-vis": ((write_youtube_vis,), "*.json"),
 }
 """Writers of each format, and the files that are changed to fuzz its reader."""

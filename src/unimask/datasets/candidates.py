@@ -30,8 +30,11 @@ from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.geojson import find_geojson
 from unimask.datasets.objects.label_studio import find_label_studio
 from unimask.datasets.objects.labelme import find_labelme
+from unimask.datasets.objects.segment_anything import find_segment_anything
+from unimask.datasets.objects.supervisely import find_supervisely
 from unimask.datasets.objects.via import find_via
 from unimask.datasets.objects.yolo import find_yolo
+from unimask.datasets.objects.youtube_vis import find_youtube_vis
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.errors import DataError, MissingExtraError, SettingsError
@@ -63,6 +66,9 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
     ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
+    ("YouTube-VIS", find_youtube_vis, "train.json + JPEGImages/VIDEO (YouTube-VIS)"),
+    ("Segment Anything", find_segment_anything, "a JSON of masks per image (Segment Anything)"),
+    ("Supervisely", find_supervisely, "meta.json + DATASET/ann + DATASET/img (Supervisely)"),
     ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
     ("GeoJSON", find_geojson, "a GeoJSON per image, in pixels (GeoJSON, QuPath)"),
     ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
@@ -114,6 +120,9 @@ FORMAT_ALIASES = {
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
     "Label Studio": "labelstudiojson labelstudiomin jsonmin",
     "GeoJSON": "qupath",
+    "YouTube-VIS": "ytvis ytvos youtubevos ovis",
+    "Segment Anything": "sam sa1b",
+    "Supervisely": "supervise superviselyproject",
     "VIA": "vgg vggimageannotator viajson",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unimask.datasets.objects.outlines import Mask, rasterise_polygons
+from unimask.datasets.objects.outlines import (
+    Fill,
+    Mask,
+    Rasterise,
+    fill_polygons,
+    rasterise_polygons,
+)
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
@@ -47,6 +53,8 @@ class Annotations:
         part_starts: Start of each part (a polygon, or the run lengths of one mask) in `values`.
         first_part: Start of each object's parts in `part_starts`; one more entry marks the end.
         is_run_length: Whether each object is stored as run lengths.
+        fills: Fill rule of each object's polygons.
+        rasterise: Function that rasterises polygons.
     """
 
     sizes: Int[np.ndarray, "k 2"]
@@ -61,6 +69,8 @@ class Annotations:
     part_starts: Int[np.ndarray, " q"]
     first_part: Int[np.ndarray, " m"]
     is_run_length: Bool[np.ndarray, " n"]
+    fills: Int[np.ndarray, " n"]
+    rasterise: Rasterise = rasterise_polygons
 
     def objects_of_image(self, image: int) -> Int[np.ndarray, " k"]:
         """Return the indices of an image's objects."""
@@ -72,6 +82,8 @@ class Annotations:
         digest = hashlib.blake2b(self.sizes[image].tobytes(), digest_size=8)
         for column in (self.label_ids, self.crowds, self.depths, self.areas, self.is_run_length):
             digest.update(column[objects].tobytes())
+        if self.fills[objects].any():
+            digest.update(self.fills[objects].tobytes())
         for first, end in zip(self.first_part[objects], self.first_part[objects + 1], strict=True):
             starts = self.part_starts[first : end + 1]
             digest.update((starts - starts[0]).tobytes())
@@ -83,7 +95,7 @@ class Annotations:
         return self.values[self.part_starts[index] : self.part_starts[index + 1]]
 
     def mask(self, index: int, size: tuple[int, int]) -> RunLength:
-        """Rasterise one object, with exactly the pixels of pycocotools.
+        """Rasterise one object, with exactly the pixels of pycocotools, or of the labelling tool.
 
         Args:
             index: Index of the object.
@@ -99,9 +111,8 @@ class Annotations:
             if (height, width) != size:
                 raise DataError(f"has a mask of {height} x {width}")
             return RunLength((int(height), int(width)), values[2:].astype(np.uint32))
-        return rasterise_polygons(
-            [from_fifths(self.part_values(place)) for place in range(first, end)], size
-        )
+        polygons = [from_fifths(self.part_values(place)) for place in range(first, end)]
+        return fill_polygons(polygons, size, Fill(int(self.fills[index])), self.rasterise)
 
 
 def to_fifths(points: Float[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
@@ -121,6 +132,7 @@ class AnnotationBuilder:
         self.images, self.labels, self.names = array("i"), array("i"), array("q")
         self.depths, self.crowds, self.run_lengths = array("i"), array("b"), array("b")
         self.lengths, self.part_counts, self.areas = array("i"), array("i"), array("d")
+        self.fills = array("b")
         self.values = array("i")  # grows in place; joining arrays at the end takes twice the memory
         self.pending: list[np.ndarray] = []
 
@@ -134,6 +146,7 @@ class AnnotationBuilder:
         crowd: bool = False,
         depth: int = 0,
         area: float = nan,
+        fill: Fill = Fill.UNION,
     ) -> None:
         """Add an object.
 
@@ -145,6 +158,7 @@ class AnnotationBuilder:
             crowd: Whether the object is a crowd, which stands for several objects.
             depth: Depth of the object; where objects overlap, the greater depth is behind.
             area: Area stated in the file, in pixels; NaN if not stated.
+            fill: Rule by which several polygons are filled.
         """
         self.images.append(image)
         self.labels.append(label)
@@ -152,6 +166,7 @@ class AnnotationBuilder:
         self.depths.append(depth)
         self.crowds.append(crowd)
         self.areas.append(area)
+        self.fills.append(fill)
         self.run_lengths.append(isinstance(mask, RunLength))
         parts = [pack_run_lengths(mask)] if isinstance(mask, RunLength) else mask
         before = len(self.lengths)
@@ -179,12 +194,18 @@ class AnnotationBuilder:
         self.images = array("i", images[np.array(self.images, np.int32)].tolist())
         self.labels = array("i", labels[np.array(self.labels, np.int32)].tolist())
 
-    def finish(self, sizes: Int[np.ndarray, "k 2"], origin: DescribeObject) -> Annotations:
+    def finish(
+        self,
+        sizes: Int[np.ndarray, "k 2"],
+        origin: DescribeObject,
+        rasterise: Rasterise = rasterise_polygons,
+    ) -> Annotations:
         """Sort the objects by image and check that they lie inside their images.
 
         Args:
             sizes: Height and width of each image, 0 if unknown.
             origin: Function that names an object in messages.
+            rasterise: Function that rasterises polygons.
 
         Raises:
             DataError: An object lies outside its image, or has a mask of another size.
@@ -204,6 +225,8 @@ class AnnotationBuilder:
             part_starts=offsets(self.lengths),
             first_part=offsets(self.part_counts),
             is_run_length=np.array(self.run_lengths, bool),
+            fills=np.array(self.fills, np.int8),
+            rasterise=rasterise,
         )
         check_positions(annotations, images, origin)
         return annotations

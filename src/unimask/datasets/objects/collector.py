@@ -9,14 +9,17 @@ import numpy as np
 from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, add_notes, warn_left_out
 from unimask.datasets.objects.annotations import AnnotationBuilder
 from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
-from unimask.datasets.objects.outlines import Mask
+from unimask.datasets.objects.outlines import Fill, Mask, Rasterise, rasterise_polygons
 from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES, split_from_name
-from unimask.errors import DataError
+from unimask.errors import DataError, SettingsError
 from unimask.labels import Colour
 
 UNLABELLED = "unlabeled"
 """Class of objects to which no class was assigned: their pixels are ignored."""
+
+ONLY_CLASS = "object"
+"""Class of all objects of a format without classes."""
 
 MIN_SPLIT_FILES = 2
 
@@ -53,7 +56,16 @@ class ObjectCollector:
         self.files.append(file)
         return len(self.names) - 1
 
-    def add_object(self, image: int, label: str, place: int, mask: Mask, *, depth: int = 0) -> None:
+    def add_object(
+        self,
+        image: int,
+        label: str,
+        place: int,
+        mask: Mask,
+        *,
+        depth: int = 0,
+        fill: Fill = Fill.UNION,
+    ) -> None:
         """Add an object.
 
         Args:
@@ -62,9 +74,10 @@ class ObjectCollector:
             place: Number of the object in its image, counted from 1.
             mask: Polygons or run lengths.
             depth: Depth of the object; the greater one is behind.
+            fill: Rule by which several polygons are filled.
         """
         number = self.labels.setdefault(label, len(self.labels))
-        self.objects.add(image, number, place, mask, depth=depth)
+        self.objects.add(image, number, place, mask, depth=depth, fill=fill)
 
     def names_by_file(self) -> dict[Path, list[str]]:
         """Return the names of the images in each file of labels, in the order of both."""
@@ -97,6 +110,7 @@ class ObjectCollector:
         images: Sequence[File],
         options: DatasetOptions,
         colours: Mapping[str, Colour | None] | None = None,
+        rasterise: Rasterise = rasterise_polygons,
     ) -> ObjectDataset:
         """Build the dataset, with the images sorted by name.
 
@@ -107,6 +121,7 @@ class ObjectCollector:
             images: File of each image, in the order in which they were added.
             options: Options with the images' channels.
             colours: Classes in their order, with their colours; None to sort the used ones.
+            rasterise: Function that rasterises polygons as the tool does.
 
         Raises:
             DataError: An image is listed twice, or an object does not lie inside its image.
@@ -125,7 +140,7 @@ class ObjectCollector:
             return self.describe_object(order[image], place)
 
         sizes = np.array([self.sizes[image] for image in order], np.int64).reshape(-1, 2)
-        annotations = self.objects.finish(sizes, origin)
+        annotations = self.objects.finish(sizes, origin, rasterise)
         values = tuple(classes.values()) if any(classes.values()) else ()
         dataset = ObjectDataset(
             format,
@@ -160,6 +175,18 @@ class ObjectCollector:
                 )
 
 
+def name_only_class(folder: Path, options: DatasetOptions) -> str:
+    """Return the class of all objects of a dataset without classes, which the user may name.
+
+    Raises:
+        SettingsError: The user gives several names.
+    """
+    names = options.names or (ONLY_CLASS,)
+    if len(names) > 1:
+        raise SettingsError(f"--names has {len(names)} names, but {folder} has one class: pass one")
+    return names[0]
+
+
 def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     """Group label files by the splits that folders name; all are one split if none is named.
 
@@ -173,6 +200,16 @@ def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]
     if len(splits) > 1:
         splits.pop(ALL_IMAGES, None)
     return splits
+
+
+def notes_on_files(files: Sequence[Path], splits: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """Return a note on label files that are in no folder of a split; none if all are."""
+    used = {file for members in splits.values() for file in members}
+    others = [file for file in files if file not in used]
+    if not others:
+        return ()
+    name = f"{others[0].parent.name}/{others[0].name}"
+    return (f"files outside of the splits are left out: {len(others)}, such as {name}",)
 
 
 def group_by_split_or_name(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:

@@ -167,10 +167,17 @@ def read_head(file: Path) -> CvatHead:
 def add_label(head: CvatHead, label: Mapping[str, str]) -> None:
     """Add a label if it may have pixels."""
     if label.get("type") not in SHAPES_WITHOUT_PIXELS:
-        digits = re.fullmatch("#([0-9a-fA-F]{6})", label.get("color", "").strip())
-        red, green, blue = bytes.fromhex(digits[1]) if digits else (0, 0, 0)
         name = label.get("name", "").strip()
-        head.labels.setdefault(name, (red, green, blue) if digits else None)
+        head.labels.setdefault(name, parse_colour(label.get("color", "")))
+
+
+def parse_colour(text: str) -> Colour | None:
+    """Parse a colour as in HTML, such as "#ff8000"; return None for anything else."""
+    digits = re.fullmatch("#([0-9a-fA-F]{6})", text.strip())
+    if digits is None:
+        return None
+    red, green, blue = bytes.fromhex(digits[1])
+    return red, green, blue
 
 
 Elements = list[tuple[str, CvatShape | None]]

@@ -27,6 +27,12 @@ LABEL_STUDIO_TASK_KEYS = (frozenset(("data", "annotations")), frozenset(("data",
 LABEL_STUDIO_MIN_KEYS = frozenset(("annotation_id", "annotator", "lead_time"))
 """Keys that each annotation has in Label Studio's JSON-MIN."""
 
+SUPERVISELY_SIZE_KEYS = frozenset(("height", "width"))
+"""Keys of the size of the image in Supervisely's files."""
+
+SAM_IMAGE_KEYS = frozenset(("file_name", "height", "width"))
+"""Keys of the image in the files of SA-1B."""
+
 IsKind = Callable[[JsonOutline], bool]
 """Function that decides whether a JSON file is a tool's."""
 
@@ -47,7 +53,30 @@ def is_label_studio(outline: JsonOutline) -> bool:
     return has_task or any(outline.keys.keys() >= fields for fields in LABEL_STUDIO_TASK_KEYS)
 
 
-OTHER_TOOLS: tuple[IsKind, ...] = (is_via, is_label_studio)
+def is_supervisely(outline: JsonOutline) -> bool:
+    """Return whether a JSON file holds Supervisely's annotation of an image."""
+    has_size = outline.member_keys("size") >= SUPERVISELY_SIZE_KEYS
+    return has_size and outline.keys.get("objects") == "list"
+
+
+def is_segment_anything(outline: JsonOutline) -> bool:
+    """Return whether a JSON file holds the masks of an image, as the dataset SA-1B has them."""
+    has_image = outline.member_keys("image") >= SAM_IMAGE_KEYS
+    return has_image and outline.keys.get("annotations") == "list"
+
+
+def is_youtube_vis(outline: JsonOutline) -> bool:
+    """Return whether a JSON file lists videos with their frames, as YouTube-VIS does."""
+    return "file_names" in outline.item_keys("videos") and "images" not in outline.keys
+
+
+OTHER_TOOLS: tuple[IsKind, ...] = (
+    is_via,
+    is_label_studio,
+    is_supervisely,
+    is_segment_anything,
+    is_youtube_vis,
+)
 """Tools whose files share keys with COCO's or LabelMe's."""
 
 

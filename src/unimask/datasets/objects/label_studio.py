@@ -10,7 +10,11 @@ from typing import Any
 from unimask.datasets.image_files import find_images, index_path_ends, normalise_path, path_ends
 from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence, warn_left_out
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
-from unimask.datasets.objects.collector import ObjectCollector, group_by_split_or_name
+from unimask.datasets.objects.collector import (
+    ObjectCollector,
+    group_by_split_or_name,
+    notes_on_files,
+)
 from unimask.datasets.objects.dataset import ObjectDataset
 from unimask.datasets.objects.json_kinds import (
     LABEL_STUDIO_MIN_KEYS,
@@ -50,6 +54,7 @@ def find_label_studio(folder: Path) -> DetectedDataset | None:
         (),
         Evidence.CONTENT,
         f"{files[0].name} lists annotated tasks",
+        notes_on_files(files, splits),
         has_class_names=True,
     )
 

@@ -1,15 +1,14 @@
 """Define the records of LabelMe's JSON files, and convert their shapes to masks."""
 
 import base64
-import io
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from unimask.datasets.objects.coco_records import parse_optional_id, parse_side_length
+from unimask.datasets.objects.mask_images import decode_mask_image
 from unimask.datasets.objects.outlines import (
     MAX_COORDINATE,
     MIN_CORNERS,
@@ -30,7 +29,6 @@ from unimask.formats.json_values import (
     parse_class_name,
     parse_text,
 )
-from unimask.processing.images import pil_limit_disabled
 
 SHAPES_WITHOUT_PIXELS = frozenset(("point", "points", "line", "linestrip"))
 """Shape types without pixels."""
@@ -182,12 +180,7 @@ def decode_mask(text: str | None, size: tuple[int, int]) -> np.ndarray:
             a sentence.
     """
     try:
-        with pil_limit_disabled():
-            image = Image.open(io.BytesIO(base64.b64decode(text or "")))
-        with image:
-            shape = image.height, image.width
-            if shape[0] <= size[0] and shape[1] <= size[1]:  # excludes decompression bombs
-                return np.asarray(image.convert("L")) > 0
-    except Exception as error:  # image decoders raise many types of exceptions
+        data = base64.b64decode(text or "")
+    except ValueError as error:
         raise DataError(f"has a mask that is not an image ({error}): draw it again") from None
-    raise DataError(f"has a mask of {shape[1]} x {shape[0]}, larger than its image: draw it again")
+    return decode_mask_image(data, size)

@@ -1,6 +1,7 @@
 """Convert labelling tools' polygons, boxes, ellipses and masks to polygons or run lengths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,9 @@ from unimask.processing.images import MAX_PIXELS
 Mask = list[np.ndarray] | RunLength
 """Polygons, each x0, y0, x1, y1, ... in pixels; or run lengths of the whole image."""
 
+Rasterise = Callable[[Any, tuple[int, int]], RunLength]
+"""Function that returns the union of polygons in an image of some height and width."""
+
 MAX_COORDINATE = 2.0**28
 """Upper bound of coordinates in pixels; no image has so long a side."""
 
@@ -21,6 +25,16 @@ MIN_CORNERS = 3
 
 MAX_ELLIPSE_ERROR = 0.05
 """Maximum distance in pixels between an ellipse and the polygon that approximates it."""
+
+
+class Fill(IntEnum):
+    """Rule by which the polygons of an object are filled."""
+
+    UNION = 0
+    """Pixels of any polygon."""
+
+    HOLES = 1
+    """Pixels of the first polygon that are in none of the others."""
 
 
 def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
@@ -137,6 +151,26 @@ def rasterise_polygons(polygons: list[Float[np.ndarray, " _"]], size: tuple[int,
     coco = pycocotools_masks()
     run_lengths = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
     return RunLength.from_coco(run_lengths[0] if len(run_lengths) == 1 else coco.merge(run_lengths))
+
+
+def fill_polygons(
+    polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int], fill: Fill, rasterise: Rasterise
+) -> RunLength:
+    """Rasterise the polygons of one object.
+
+    Args:
+        polygons: Polygons, each x0, y0, x1, y1, ... in pixels.
+        size: Height and width of the image.
+        fill: Rule by which they are filled.
+        rasterise: Function that rasterises polygons.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+    """
+    if fill is Fill.UNION or len(polygons) == 1:
+        return rasterise(polygons, size)
+    masks = [rasterise([polygon], size).to_mask() for polygon in polygons]
+    return RunLength.from_mask(masks[0] & ~np.logical_or.reduce(masks[1:]))
 
 
 def merge_run_lengths(masks: Sequence[RunLength]) -> RunLength:

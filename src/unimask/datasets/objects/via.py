@@ -12,8 +12,10 @@ from unimask.datasets.objects.collector import (
     UNLABELLED,
     ObjectCollector,
     group_by_split_or_name,
+    name_only_class,
+    notes_on_files,
 )
-from unimask.datasets.objects.dataset import ObjectDataset
+from unimask.datasets.objects.dataset import BACKGROUND, ObjectDataset
 from unimask.datasets.objects.json_kinds import find_json_files, is_via
 from unimask.datasets.objects.via_records import (
     SHAPES_WITHOUT_PIXELS,
@@ -33,9 +35,6 @@ CLASS_ATTRIBUTES = frozenset(
      "species", "name")
 )  # fmt: skip
 """Names of attributes that hold the class of a region, in lower case."""
-
-ONLY_CLASS = "object"
-"""Class of all regions if they have no attributes."""
 
 MIN_DISTINCT_VALUES = 20
 """Number of regions above which an attribute with another value in each does not name classes."""
@@ -57,6 +56,7 @@ def find_via(folder: Path) -> DetectedDataset | None:
         (),
         Evidence.CONTENT,
         f"{files[0].name} lists regions of images",
+        notes_on_files(files, splits),
     )
 
 
@@ -98,19 +98,14 @@ def open_via(
     attributes, choices = survey_attributes(files)
     attribute = choose_attribute(folder, attributes, choices, options.attribute)
     collector = ObjectCollector(folder, "region")
-    classes = {ONLY_CLASS} if attribute is None else set(attributes[attribute].values)
-    classes |= set(choices.get(attribute or "", ()))
-    names = options.names
-    if names not in (None, tuple(sorted(classes))) and (attribute or len(names or ()) != 1):
-        raise SettingsError(
-            f"--names cannot rename or choose classes here: {folder} names its own "
-            f"({', '.join(sorted(classes))})"
-        )
-    only_class = UNLABELLED
     if attribute is None:
-        (only_class,) = classes = set(names or classes)
+        only_class = name_only_class(folder, options)
+        classes = {only_class}
         collector.notes.append(f"no attribute names classes: all regions are {only_class}")
     else:
+        only_class = UNLABELLED
+        classes = {*attributes[attribute].values, *choices.get(attribute, ())}
+        check_names(folder, options, tuple(sorted(classes)))
         collector.notes.append(f"the attribute {attribute} holds the classes")
     for file in splits[split]:
         for image in read_via_images(file):
@@ -121,6 +116,19 @@ def open_via(
     if UNLABELLED in collector.labels:
         classes.add(UNLABELLED)
     return collector.build(FORMAT, images, options, dict.fromkeys(sorted(classes)))
+
+
+def check_names(folder: Path, options: DatasetOptions, classes: tuple[str, ...]) -> None:
+    """Raise if the user gives other class names than the regions have.
+
+    Raises:
+        SettingsError: The names differ.
+    """
+    if options.names not in (None, classes, (*classes, BACKGROUND)):
+        raise SettingsError(
+            f"--names cannot rename or choose classes here: {folder} names its own "
+            f"({', '.join(classes)})"
+        )
 
 
 def image_folders(folder: Path, file: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from outlines import IMAGES, INSIDE, SIZE, SQUARE, draw, flatten, write_json
+from outlines import IMAGES, INSIDE, NAMES, SIZE, SQUARE, draw, flatten, write_json
 from PIL import Image
 
 
@@ -263,11 +263,103 @@ def write_youtube_vis(folder: Path, splits=(("train", 5), ("valid", 2))) -> Path
     return folder
 
 
+def datumaro_annotation(kind, label_id, group=0, z_order=0, **shape):
+    fields = {"id": 0, "type": kind, "attributes": {}, "group": group}
+    return {**fields, "label_id": label_id, "z_order": z_order, **shape}
+
+
+def datumaro_content(items):
+    """Return a subset with items of annotations, by the names of their images."""
+    labels = [{"name": name, "parent": "", "attributes": []} for name in NAMES]
+    colours = [{"label_id": n, "r": n, "g": 128, "b": 255} for n in range(len(NAMES))]
+    return {
+        "infos": {},
+        "categories": {
+            "label": {"labels": labels, "label_groups": [], "attributes": []},
+            "mask": {"colormap": colours},
+        },
+        "items": [
+            {"id": name[:-4], "annotations": annotations, "attr": {"frame": 0},
+             "image": {"path": name, "size": list(SIZE)}, "media": {"path": name}}
+            for name, annotations in items.items()
+        ],
+    }  # fmt: skip
+
+
+def write_datumaro(folder: Path) -> Path:
+    """As Datumaro exports its own format with images."""
+    for subset in ("train", "val"):
+        items = {}
+        for name, objects in IMAGES.items():
+            draw(folder / "images" / subset, name)
+            items[name] = [
+                datumaro_annotation(
+                    "polygon", NAMES.index(label), number * (len(parts) > 1), points=flatten(part)
+                )
+                for number, (label, parts) in enumerate(objects, start=1)
+                for part in parts
+            ]
+        items["d.png"] += [
+            datumaro_annotation("mask", 0, rle=run_lengths([SQUARE])),
+            datumaro_annotation("bbox", 1, bbox=[40.0, 30.0, 9.0, 9.0]),
+            {"id": 0, "type": "caption", "attributes": {}, "group": 0, "caption": "a cap"},
+        ]
+        write_json(folder / "annotations" / f"{subset}.json", datumaro_content(items))
+    return folder
+
+
+def darwin_polygon(name, *paths):
+    points = [[{"x": x, "y": y} for x, y in path] for path in paths]
+    box = {"x": 1.0, "y": 1.0, "w": 9.0, "h": 9.0}
+    return {"id": "p", "name": name, "properties": [], "slot_names": ["0"],
+            "polygon": {"paths": points}, "bounding_box": box}  # fmt: skip
+
+
+def darwin_raster(**masks):
+    """Return mask annotations, and the raster layer that holds their pixels."""
+    numbers = np.zeros(SIZE, int)
+    for number, mask in enumerate(masks.values(), start=1):
+        numbers[mask] = number
+    flat = numbers.ravel()
+    edges = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), flat.size]
+    runs = [n for start, end in pairwise(edges) for n in (int(flat[start]), end - start)]
+    layer = {
+        "dense_rle": runs,
+        "mask_annotation_ids_mapping": {f"id-{name}": n for n, name in enumerate(masks, start=1)},
+        "total_pixels": flat.size,
+    }
+    named = [{"id": f"id-{n}", "name": n, "mask": {}, "slot_names": ["0"]} for n in masks]
+    return [*named, {"id": "layer", "name": "__raster_layer__", "raster_layer": layer}]
+
+
+def darwin_content(name, annotations, path="/"):
+    slot = {"type": "image", "slot_name": "0", "width": SIZE[1], "height": SIZE[0]}
+    item = {"name": name, "path": path, "source_info": {}, "slots": [slot]}
+    schema = "https://darwin-public.s3.eu-west-1.amazonaws.com/darwin_json/2.0/schema.json"
+    return {"version": "2.0", "schema_ref": schema, "item": item, "annotations": annotations}
+
+
+def write_darwin(folder: Path) -> Path:
+    """As V7 exports Darwin JSON, with the images in a folder beside."""
+    for name, objects in IMAGES.items():
+        draw(folder / "images" / "pets", name)
+        annotations = [darwin_polygon(label, *parts) for label, parts in objects]
+        if name == "d.png":
+            mask = np.zeros(SIZE, bool)
+            mask[30:40, 40:60] = True
+            annotations += darwin_raster(cat=mask)
+        content = darwin_content(name, annotations, "/pets")
+        write_json((folder / "annotations" / name).with_suffix(".json"), content)
+    return folder
+
+
 SEEDS = {
     "via": ((write_via, write_via_csv), "*.[jc]s*"),
     "label-studio": ((write_label_studio, write_label_studio_min), "*.json"),
     "supervisely": ((write_supervisely,), "*.json"),
     "segment-anything": ((write_segment_anything,), "*.json"),
     "youtube-vis": ((write_youtube_vis,), "*.json"),
+    "datumaro": ((write_datumaro,), "*.json"),
+    "darwin": ((write_darwin,), "*.json"),
 }
 """Writers of each format, and the files that are changed to fuzz its reader."""

@@ -27,6 +27,8 @@ from unimask.datasets.maps.mots import find_mots
 from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
+from unimask.datasets.objects.darwin import find_darwin
+from unimask.datasets.objects.datumaro import find_datumaro
 from unimask.datasets.objects.geojson import find_geojson
 from unimask.datasets.objects.label_studio import find_label_studio
 from unimask.datasets.objects.labelme import find_labelme
@@ -68,6 +70,8 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
     ("YouTube-VIS", find_youtube_vis, "train.json + JPEGImages/VIDEO (YouTube-VIS)"),
     ("Segment Anything", find_segment_anything, "a JSON of masks per image (Segment Anything)"),
+    ("Datumaro", find_datumaro, "annotations/*.json + images/ (Datumaro)"),
+    ("Darwin", find_darwin, "a JSON per image + images/ (Darwin of V7)"),
     ("Supervisely", find_supervisely, "meta.json + DATASET/ann + DATASET/img (Supervisely)"),
     ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
     ("GeoJSON", find_geojson, "a GeoJSON per image, in pixels (GeoJSON, QuPath)"),
@@ -122,6 +126,8 @@ FORMAT_ALIASES = {
     "GeoJSON": "qupath",
     "YouTube-VIS": "ytvis ytvos youtubevos ovis",
     "Segment Anything": "sam sa1b",
+    "Datumaro": "datumarojson",
+    "Darwin": "v7 darwinjson darwinv2",
     "Supervisely": "supervise superviselyproject",
     "VIA": "vgg vggimageannotator viajson",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, add_notes, warn_left_out
+from unimask.datasets.interface import (
+    ALL_IMAGES,
+    DatasetOptions,
+    UnlabelledError,
+    add_notes,
+    warn_left_out,
+)
 from unimask.datasets.objects.annotations import AnnotationBuilder
 from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
 from unimask.datasets.objects.outlines import Fill, Mask, Rasterise, rasterise_polygons
@@ -41,6 +47,7 @@ class ObjectCollector:
         self.objects = AnnotationBuilder()
         self.without_pixels: Counter[str] = Counter()
         self.unfinished: list[str] = []
+        self.boxes: list[str] = []
         self.notes: list[str] = []
 
     def add_image(self, name: str, size: tuple[int, int], file: Path) -> int:
@@ -65,6 +72,7 @@ class ObjectCollector:
         *,
         depth: int = 0,
         fill: Fill = Fill.UNION,
+        crowd: bool = False,
     ) -> None:
         """Add an object.
 
@@ -75,9 +83,15 @@ class ObjectCollector:
             mask: Polygons or run lengths.
             depth: Depth of the object; the greater one is behind.
             fill: Rule by which several polygons are filled.
+            crowd: Whether the object stands for several, so that its pixels are ignored.
         """
         number = self.labels.setdefault(label, len(self.labels))
-        self.objects.add(image, number, place, mask, depth=depth, fill=fill)
+        self.objects.add(image, number, place, mask, depth=depth, fill=fill, crowd=crowd)
+
+    def add_box(self, image: int, label: str, place: int, box: Mask) -> None:
+        """Add an object of which only the bounding box is known, so that its pixels are ignored."""
+        self.boxes.append(self.describe_object(image, place))
+        self.add_object(image, label, place, box, crowd=True)
 
     def names_by_file(self) -> dict[Path, list[str]]:
         """Return the names of the images in each file of labels, in the order of both."""
@@ -95,7 +109,21 @@ class ObjectCollector:
         self.unfinished.append(f"{self.describe_object(image, place)} {fault}")
 
     def warn(self) -> None:
-        """Warn about everything that was left out."""
+        """Warn about everything that was left out.
+
+        Raises:
+            UnlabelledError: No object has an outline.
+        """
+        if self.boxes and len(self.boxes) == len(self.objects.images):
+            raise UnlabelledError(
+                f"{self.source} has boxes only (the first is {self.boxes[0]}), but segmentation "
+                "needs outlines: label polygons or masks"
+            )
+        if self.boxes:
+            warn_left_out(
+                f"{self.source}: {len(self.boxes)} objects are boxes without an outline (the first "
+                f"is {self.boxes[0]}); what is in them is ignored"
+            )
         if self.without_pixels:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.without_pixels.items())
             warn_left_out(f"{self.source}: shapes without pixels are left out: {kinds}")
@@ -181,10 +209,10 @@ def name_only_class(folder: Path, options: DatasetOptions) -> str:
     Raises:
         SettingsError: The user gives several names.
     """
-    names = options.names or (ONLY_CLASS,)
-    if len(names) > 1:
-        raise SettingsError(f"--names has {len(names)} names, but {folder} has one class: pass one")
-    return names[0]
+    if options.names is not None and len(options.names) != 1:
+        count = len(options.names)
+        raise SettingsError(f"--names has {count} names, but {folder} has one class: pass one")
+    return options.names[0] if options.names else ONLY_CLASS
 
 
 def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:

@@ -33,6 +33,9 @@ SUPERVISELY_SIZE_KEYS = frozenset(("height", "width"))
 SAM_IMAGE_KEYS = frozenset(("file_name", "height", "width"))
 """Keys of the image in the files of SA-1B."""
 
+DATUMARO_ITEM_KEYS = frozenset(("id", "annotations"))
+"""Keys of each item in Datumaro's files."""
+
 IsKind = Callable[[JsonOutline], bool]
 """Function that decides whether a JSON file is a tool's."""
 
@@ -70,12 +73,25 @@ def is_youtube_vis(outline: JsonOutline) -> bool:
     return "file_names" in outline.item_keys("videos") and "images" not in outline.keys
 
 
+def is_datumaro(outline: JsonOutline) -> bool:
+    """Return whether a JSON file is a subset of Datumaro's own format."""
+    is_listed = outline.item_keys("items") >= DATUMARO_ITEM_KEYS
+    return is_listed and "label" in outline.member_keys("categories")
+
+
+def is_darwin(outline: JsonOutline) -> bool:
+    """Return whether a JSON file is an item of V7, in Darwin JSON 2."""
+    return "slots" in outline.member_keys("item") and outline.keys.get("annotations") == "list"
+
+
 OTHER_TOOLS: tuple[IsKind, ...] = (
     is_via,
     is_label_studio,
     is_supervisely,
     is_segment_anything,
     is_youtube_vis,
+    is_datumaro,
+    is_darwin,
 )
 """Tools whose files share keys with COCO's or LabelMe's."""
 

@@ -1,5 +1,6 @@
 """Read YouTube-VIS: a JSON with the masks of objects in all frames of videos; frames are images."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -133,8 +134,8 @@ def read_videos(reader: CocoReader) -> None:
     Raises:
         DataError: The file is malformed.
     """
-    counts = dict.fromkeys(("videos", "annotations", "categories"), 0)
-    for key, item in stream_lists(reader.path, tuple(counts)):
+    counts: Counter[str] = Counter()
+    for key, item in stream_lists(reader.path, ("videos", "annotations", "categories")):
         if key == "categories":
             reader.read_item(key, item)
         elif item is not None:  # files without ground truth have null instead of annotations

@@ -255,10 +255,12 @@ def test_mixed_results_are_refused(tmp_path):
 
 def test_the_task_follows_from_the_format():
     every = ("panoptic", "instance", "semantic")
-    assert preferred_task("coco", every) == "instance"
-    assert preferred_task("semantic", every) == "semantic"
-    assert preferred_task("labelme", every) == "panoptic"
-    assert preferred_task("coco", ("semantic",)) == "semantic"
+    assert preferred_task("coco", every, LABELS) == "instance"
+    assert preferred_task("semantic", every, LABELS) == "semantic"
+    assert preferred_task("labelme", every, LABELS) == "panoptic"
+    assert preferred_task("coco", ("semantic",), LABELS) == "semantic"
+    cells = LabelSet(("cell", "background"), (True, False))
+    assert preferred_task("labelme", every, cells) == "instance"
 
 
 def test_a_model_labels_the_next_images(tmp_path):

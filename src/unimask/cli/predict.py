@@ -1,24 +1,32 @@
 """`unimask predict`: segment images and write overlays, id maps and JSON files."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.app import CompileOption, PreprocessingOption, WindowOption, app, parse_window
+from unimask.cli.app import (
+    CompileOption,
+    OutlinesOption,
+    PreprocessingOption,
+    WindowOption,
+    app,
+    parse_window,
+)
 from unimask.cli.messages import print_error
+from unimask.cli.predict_dataset import check_dataset_options, choose_task, write_dataset
 from unimask.cli.range_warnings import grouped_range_warnings
+from unimask.cli.result_lines import (
+    COLUMNS,
+    describe_candidates,
+    describe_segments,
+    format_rate,
+    print_empty,
+)
 from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError, printable
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -28,17 +36,6 @@ if TYPE_CHECKING:
 
 MAX_PENDING_WRITES = 2
 """Largest number of results waiting to be written; each holds its image."""
-
-MAX_EMPTY_LISTED = 5
-"""Largest number of images without segments whose highest scores are printed."""
-
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TextColumn("{task.fields[rate]}"),
-    TimeRemainingColumn(),
-)
 
 
 @app.command()
@@ -61,8 +58,8 @@ def predict(
     task: Annotated[
         str | None,
         typer.Option(
-            help="Task to run: panoptic, instance or semantic; by default the model's most "
-            "general task."
+            help="Task to run: panoptic, instance or semantic; by default the one that --to "
+            "represents best, or else the model's most general task."
         ),
     ] = None,
     threshold: Annotated[
@@ -85,6 +82,18 @@ def predict(
             help="Write the confidence of every pixel too, as a 16-bit image (0 to 65535).",
         ),
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Write one dataset for labelling or training instead, in a new --out: coco, "
+            "coco-panoptic, semantic, instance-ids, yolo, labelme, cvat or geojson."
+        ),
+    ] = None,
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="With --to: link the images instead of copying them."),
+    ] = False,
+    outlines: OutlinesOption = None,
     recursive: Annotated[
         bool, typer.Option(help="Search folders recursively; --out repeats their subfolders.")
     ] = True,
@@ -105,17 +114,14 @@ def predict(
     ] = "float32",
     compile: CompileOption = False,
 ) -> None:
-    """Segment images and write an overlay, an id map and a JSON file for each."""
+    """Segment images and write an overlay, an id map and a JSON file for each, or one dataset."""
     limits = parse_window(window)
-    from unimask.formats.output_folder import open_output_folder
-    from unimask.results import result_file_names
-
     check_writable(out)
-    folder = open_output_folder(out)
+    check_dataset_options(to, out, sources, outlines=outlines, link=link, confidence=confidence)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
-    names = (result_file_names(stem, confidence) for stem in stems.values())
-    folder.check(name for group in names for name in group.values())
+    if to is None:
+        check_result_names(out, stems, confidence)
     from unimask.inference.load import load
 
     predictor = load(
@@ -127,7 +133,7 @@ def predict(
     )
     outcomes = predictor.stream(
         list(stems),
-        task,
+        choose_task(to, task, predictor.description),
         threshold=threshold,
         batch_size=batch_size,
         window=limits,
@@ -136,7 +142,25 @@ def predict(
     )
     with grouped_range_warnings(), closing(outcomes):
         results = collect_failures(zip(stems, outcomes, strict=True), failures)
-        write_results(results, stems, out, failures, confidence)
+        if to is None:
+            write_results(results, stems, out, failures, confidence)
+        else:
+            write_dataset(
+                results, out, failures, to=to, total=len(stems), link=link, outlines=outlines
+            )
+
+
+def check_result_names(out: Path, stems: dict[str, str], confidence: bool) -> None:
+    """Test that no file of a result would replace a file that unimask did not write.
+
+    Raises:
+        OutputError: A file is in the way, or the folder holds other files.
+    """
+    from unimask.formats.output_folder import open_output_folder
+    from unimask.results import result_file_names
+
+    names = (result_file_names(stem, confidence) for stem in stems.values())
+    open_output_folder(out).check(name for group in names for name in group.values())
 
 
 def collect_failures(
@@ -218,10 +242,7 @@ def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) 
     if not table.row_count:
         return
     console.print(table)
-    for line in empty[:MAX_EMPTY_LISTED]:
-        console.print(line, soft_wrap=True)
-    if len(empty) > MAX_EMPTY_LISTED:
-        console.print(f"and {len(empty) - MAX_EMPTY_LISTED} more images in which nothing was found")
+    print_empty(console, empty)
     console.print(f"written to {out}/", soft_wrap=True)
 
 
@@ -244,24 +265,6 @@ def format_cells(path: str, stem: str, result: "Result") -> tuple[str, str, str,
         describe_segments(result),
         f"{milliseconds:.0f}",
     )
-
-
-def describe_candidates(path: str, result: "Result") -> str:
-    """Format the highest scores of an image without segments."""
-    scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
-    name = printable(Path(path).name)
-    return f"{name}: nothing was found; highest scores: {scores} (see --threshold)"
-
-
-def format_rate(speed: float | None) -> str:
-    """Format the number of images per second."""
-    return "" if speed is None else f"{speed:.1f} images/s"
-
-
-def describe_segments(result: "Result") -> str:
-    """Format the number of segments of each class, the most frequent first."""
-    counts = Counter(segment.label for segment in result.segments)
-    return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
 
 
 def find_images(

@@ -193,6 +193,17 @@ def unused_name(path: Path, used_names: set[str]) -> str:
     return stem + path.suffix
 
 
+def check_empty(target: Path) -> None:
+    """Test that a folder does not exist or is empty.
+
+    Raises:
+        OutputError: It is not empty, or is no folder.
+    """
+    entries = list_foreign_files(target)
+    if entries:
+        raise OutputError(f"{target} is not empty (it holds {entries[0]}): choose a new folder")
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`, which replaces it when the block succeeds.
@@ -200,8 +211,6 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: `target` is not empty, or cannot be written.
     """
-    entries = list_foreign_files(target)
-    if entries:
-        raise OutputError(f"{target} is not empty (it holds {entries[0]}): choose a new folder")
+    check_empty(target)
     with atomic_folder(target) as temporary:
         yield temporary

@@ -30,14 +30,21 @@ FORMAT_TASKS: dict[str, Task] = {
 """Task whose results a format represents best; the others take those of any task."""
 
 
-def preferred_task(to: str, tasks: tuple[Task, ...]) -> Task:
+def preferred_task(to: str, tasks: tuple[Task, ...], labels: LabelSet) -> Task:
     """Return the task to predict for a format: the one it represents best, if a model does it.
+
+    Lists of objects of a model that knows nothing but objects and their background are instances.
 
     Args:
         to: Name of the format.
         tasks: Tasks of the model, the most general first.
+        labels: Classes of the model.
     """
-    task = FORMAT_TASKS.get(to, tasks[0])
+    has_stuff = any(
+        not thing and not is_background(name)
+        for name, thing in zip(labels.names, labels.is_thing, strict=True)
+    )
+    task = FORMAT_TASKS.get(to, tasks[0] if has_stuff else "instance")
     return task if task in tasks else tasks[0]
 
 

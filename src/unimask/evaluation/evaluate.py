@@ -1,12 +1,14 @@
 """Evaluation of models on labelled images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from unimask.checkpoints import Preprocessing
 from unimask.config import Window
-from unimask.datasets import Dataset, describe, open_dataset
+from unimask.datasets import Dataset, Sample, describe, open_dataset
 from unimask.errors import SettingsError
+from unimask.evaluation.calibration import CalibrationCollector, calibration_report
 from unimask.evaluation.page import write_page
 from unimask.evaluation.page_collector import PageCollector, build_page
 from unimask.evaluation.result_providers import (
@@ -18,9 +20,18 @@ from unimask.evaluation.result_providers import (
 from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, build_scorer, choose_ap_definition
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
+from unimask.results import Result
 
 Progress = Callable[[int, int], None]
 """Function of the number of finished images and the number of all images."""
+
+
+class Collector(Protocol):
+    """Observer of every prediction that is scored."""
+
+    def add(self, result: Result, sample: Sample) -> None:
+        """Add an image."""
+        ...
 
 
 def evaluate(
@@ -82,7 +93,8 @@ def evaluate(
 
     Returns:
         `{task, data, description, split, images, metrics, per_class, notes}`; the description is
-        that of the dataset.
+        that of the dataset. With `json` or `page` also `calibration`: `{ECE, MCE, bins}`, which
+        compares confidences with the accuracy of pixels, or the precision of instances.
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
@@ -109,7 +121,6 @@ def evaluate(
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
         provider = open_predictions(predictor, data, split, task, format, window, masks)
-    collector = None if page is None else PageCollector(provider.labels, provider.task)
     scorer = build_scorer(
         provider.task,
         provider.labels,
@@ -117,7 +128,11 @@ def evaluate(
         boundaries=boundaries,
         ap=choose_ap_definition(provider.dataset, ap),
     )
-    scores = score(provider, scorer, collector, progress)
+    collector = None if page is None else PageCollector(provider.labels, provider.task)
+    calibration = None
+    if json is not None or page is not None:
+        calibration = CalibrationCollector(provider.task, scorer)
+    scores = score(provider, scorer, [collector, calibration], progress)
     report = {
         "task": scores["task"],
         "data": provider.dataset.name,
@@ -125,10 +140,14 @@ def evaluate(
         "split": split,
         **scores,
     }
+    if calibration is not None:
+        errors = calibration.calibration()
+        report["calibration"] = calibration_report(errors, provider.task)
+        if page is not None and collector is not None:
+            content = build_page(provider, scorer, collector, errors, split)
+            write_page(Path(page), content, overwrite=overwrite)
     if json is not None:
         write_report(json, report, overwrite=overwrite)
-    if page is not None and collector is not None:
-        write_page(Path(page), build_page(provider, scorer, collector, split), overwrite=overwrite)
     return report
 
 
@@ -175,23 +194,24 @@ def evaluate_predictor(
     scorer = build_scorer(
         provider.task, provider.labels, min_area=min_area, ap=choose_ap_definition(provider.dataset)
     )
-    return score(provider, scorer, None, progress)
+    return score(provider, scorer, [], progress)
 
 
 def score(
     provider: ResultProvider,
     scorer: Scorer,
-    collector: PageCollector | None,
+    collectors: Sequence[Collector | None],
     progress: Progress | None,
 ) -> dict[str, object]:
-    """Score the results of all images."""
+    """Score the results of all images, and pass them to the collectors."""
     dataset = provider.dataset
     for index in range(len(dataset)):
         sample = dataset[index]
         result = provider.result(index, sample)
         scorer.add(result, sample)
-        if collector is not None:
-            collector.add(result, sample)
+        for collector in collectors:
+            if collector is not None:
+                collector.add(result, sample)
         if progress is not None:
             progress(index + 1, len(dataset))
     return {

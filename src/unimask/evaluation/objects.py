@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from unimask.datasets import Sample
 from unimask.formats.run_length import RunLength, encode_id_map
@@ -29,6 +30,16 @@ def ground_truth_objects(sample: Sample, labels: LabelSet) -> Objects:
     return Objects.from_masks(
         object_masks, sample.label_ids[rows], crowds=sample.crowds[rows], areas=areas
     )
+
+
+def ground_truth_label_map(sample: Sample) -> Int[np.ndarray, "h w"]:
+    """Return the label id of the frontmost object of every pixel; -1 for crowds and unlabelled."""
+    label_ids = np.array([-1, *sample.label_ids], np.int64)
+    label_ids[1:][sample.crowds] = -1
+    label_map = label_ids[sample.front]
+    if sample.ignored is not None:
+        label_map[sample.ignored] = -1
+    return label_map
 
 
 def void_pixels(sample: Sample) -> RunLength | None:

@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 
 from unimask.errors import printable
 from unimask.evaluation.gallery import GalleryImage
+from unimask.evaluation.plots import curve_plot, reliability_diagram
 from unimask.formats.output_file import GENERATOR, GENERATOR_TAG, write_text
 from unimask.labels import LabelSet
+from unimask.metrics import CalibrationError
 from unimask.metrics.absent import Scores, describe_absent, split_absent
-from unimask.visualization.palette import class_colour
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
@@ -60,6 +61,8 @@ class Page:
         labels: Classes of the confusion matrix.
         best: Images with the highest scores.
         worst: Images with the lowest scores.
+        calibration: Confidences and correctness of pixels or objects; None if there are none.
+        correctness: Name of the fraction of correct predictions, "accuracy" or "precision".
     """
 
     title: str
@@ -72,6 +75,8 @@ class Page:
     labels: LabelSet
     best: Sequence[GalleryImage]
     worst: Sequence[GalleryImage]
+    calibration: CalibrationError | None = None
+    correctness: str = "accuracy"
 
 
 def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
@@ -86,6 +91,7 @@ def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
         section("Scores, in percent", headline_row(page.metrics)),
         section("By class", class_table(page.per_class) if page.per_class else ""),
         section("Precision over recall", curve_plot(page.curves) if page.curves else ""),
+        section("Calibration", calibration_section(page.calibration, page.correctness)),
         section("Confusion matrix", confusion_table(page.confusion, page.labels)),
         section("Worst images: ground truth and prediction", image_pairs(page.worst)),
         section("Best images: ground truth and prediction", image_pairs(page.best)),
@@ -143,41 +149,19 @@ def class_table(per_class: Mapping[str, Scores]) -> str:
     )
 
 
-def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
-    """Draw precision-recall curves, with both axes from 0 to 1."""
-    width, height, left, bottom = 560, 330, 50, 40
-    inner = (width - left - 130, height - bottom - 10)
-
-    def point(recall: float, precision: float) -> str:
-        return f"{left + recall * inner[0]:.1f},{10 + (1 - precision) * inner[1]:.1f}"
-
-    elements = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        line = point(0, tick), point(1, tick)
-        y = line[0].split(",")[1]
-        elements.append(f'<polyline points="{line[0]} {line[1]}" stroke="#8c959f55" fill="none"/>')
-        elements.append(
-            f'<text x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>'
-        )
-        x = point(tick, 0).split(",")[0]
-        elements.append(f'<text x="{x}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
-    for number, (name, values) in enumerate(curves.items()):
-        colour = "#{:02x}{:02x}{:02x}".format(*class_colour(number))
-        steps = np.linspace(0, 1, len(values))
-        points = " ".join(point(r, p) for r, p in zip(steps, values, strict=True))
-        elements.append(
-            f'<polyline points="{points}" stroke="{colour}" stroke-width="2" fill="none"/>'
-        )
-        x, y = width - 120, 20 + 18 * number
-        elements.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{colour}"/>')
-        elements.append(f'<text x="{x + 18}" y="{y + 2}">{escape(name)}</text>')
-    across, down = left + inner[0] / 2, 10 + inner[1] / 2
-    elements.append(f'<text x="{across}" y="{height - 1}" text-anchor="middle">recall</text>')
-    elements.append(
-        f'<text x="10" y="{down}" text-anchor="middle" transform="rotate(-90 10 {down})">'
-        "precision</text>"
+def calibration_section(calibration: CalibrationError | None, correctness: str) -> str:
+    """Format the calibration errors and the reliability diagram."""
+    if calibration is None:
+        return ""
+    errors = calibration.compute()
+    kind = "pixels with ground truth" if correctness == "accuracy" else "detections"
+    return (
+        f"<p class=note>Expected calibration error (ECE) {percent(errors['ECE'])}, maximum (MCE) "
+        f"{percent(errors['MCE'])}, in percent. Bars show the {correctness} of all {kind} in a "
+        "range of confidence, with their share above; red is the distance to their mean "
+        "confidence. Well calibrated confidences follow the diagonal.</p>"
+        f"{reliability_diagram(calibration, correctness)}"
     )
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}">{"".join(elements)}</svg>'
 
 
 def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> str:

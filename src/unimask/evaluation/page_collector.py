@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from unimask.datasets import Sample
+from unimask.evaluation.calibration import correctness_name
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
 from unimask.evaluation.objects import ground_truth_objects
@@ -20,7 +21,7 @@ from unimask.evaluation.scorers import (
 )
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
-from unimask.metrics import MatchedPrecision
+from unimask.metrics import CalibrationError, MatchedPrecision
 from unimask.results import Result
 
 IMAGE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
@@ -62,7 +63,11 @@ class PageCollector:
 
 
 def build_page(
-    provider: ResultProvider, scorer: Scorer, collector: PageCollector, split: str | None
+    provider: ResultProvider,
+    scorer: Scorer,
+    collector: PageCollector,
+    calibration: CalibrationError | None,
+    split: str | None,
 ) -> Page:
     """Assemble the content of the page."""
     images = len(provider.dataset)
@@ -75,6 +80,8 @@ def build_page(
         notes=[*provider.notes(), *scorer.notes()],
         curves=precision_recall_curves(scorer),
         confusion=collector.confusion.counts,
+        calibration=calibration,
+        correctness=correctness_name(provider.task),
         labels=provider.labels,
         best=collector.gallery.best,
         worst=collector.gallery.worst,

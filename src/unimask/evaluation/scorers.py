@@ -14,6 +14,7 @@ from unimask.datasets.interface import dataset_info
 from unimask.errors import SettingsError
 from unimask.evaluation.objects import (
     disjoint_masks,
+    ground_truth_label_map,
     ground_truth_objects,
     predicted_objects,
     unlabelled_pixels,
@@ -130,11 +131,7 @@ class SemanticScorer:
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image."""
         self.overlapping += sample.num_hidden_pixels > 0
-        label_ids = np.array([-1, *sample.label_ids], np.int64)
-        label_ids[1:][sample.crowds] = -1
-        ground_truth = label_ids[sample.front]
-        if sample.ignored is not None:
-            ground_truth[sample.ignored] = -1
+        ground_truth = ground_truth_label_map(sample)
         self.iou.update(result.segmentation, ground_truth)
         for metric in self.boundary_metrics:
             metric.update(result.segmentation, ground_truth)

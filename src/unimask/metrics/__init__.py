@@ -2,6 +2,7 @@
 
 from unimask.metrics.average_precision import AveragePrecision
 from unimask.metrics.boundaries import BoundaryIoU, boundary_ious
+from unimask.metrics.calibration import CalibrationError
 from unimask.metrics.cityscapes_precision import CityscapesPrecision
 from unimask.metrics.matched_precision import MatchedPrecision
 from unimask.metrics.mean_iou import MeanIoU
@@ -13,6 +14,7 @@ from unimask.metrics.surfaces import SurfaceAgreement
 __all__ = [
     "AveragePrecision",
     "BoundaryIoU",
+    "CalibrationError",
     "CityscapesPrecision",
     "MatchedPrecision",
     "MeanIoU",

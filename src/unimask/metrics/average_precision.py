@@ -176,6 +176,18 @@ class AveragePrecision:
             )
         return precision, recall
 
+    def outcomes(self) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        """Return the scores of detections, and whether they are true positives at an IoU of 0.5.
+
+        Detections that match ignored objects are left out.
+        """
+        (column,) = np.flatnonzero(np.isclose(self.thresholds, 0.5))
+        rows = self.rows[: self.count]
+        true_positives, ignored = (
+            self.unpack_flags(rows[name], 0)[:, column] for name in ("true_positives", "ignored")
+        )
+        return rows["score"][~ignored], true_positives[~ignored]
+
     def unpack_flags(self, packed: Shaped[np.ndarray, "p b"], area_index: int) -> np.ndarray:
         """Unpack the flags for one range of areas, of shape (p, n)."""
         count = len(self.thresholds)

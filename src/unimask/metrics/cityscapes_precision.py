@@ -111,6 +111,13 @@ class CityscapesPrecision:
             table[label] = [np.interp(RECALLS, *points, right=0.0) for points in curves]
         return table
 
+    def outcomes(self) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+        """Return the scores of detections, and whether they are true positives at an IoU of 0.5."""
+        rows = np.concatenate([np.zeros(0, self.row_dtype), *self.rows])
+        positives = rows["true_positives"][:, 0], rows["false_positives"][:, 0]
+        scores = np.concatenate([np.repeat(rows["score"], counts) for counts in positives])
+        return scores, np.arange(len(scores)) < positives[0].sum()
+
     def curves(self) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
         """Compute recalls and precisions of classes with ground truth, one curve per threshold."""
         rows = np.concatenate([np.zeros(0, self.row_dtype), *self.rows])

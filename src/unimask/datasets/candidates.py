@@ -89,7 +89,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
 )
 """Name and finder of each format, and a description of what a folder of it holds."""
 
-PUBLISHED_FINDERS = (
+NESTED_FINDERS = (
     find_ade20k,
     find_cityscapes,
     find_mapillary_vistas,
@@ -98,8 +98,13 @@ PUBLISHED_FINDERS = (
     find_kitti,
     find_kitti_step,
     find_mots,
+    find_coco_panoptic,
+    find_coco_instances,
+    find_yolo,
+    find_cvat,
 )
-"""Finders of published layouts, which are searched for in inner folders too."""
+"""Finders that look at fixed places of a folder, and are therefore tried in its inner folders too;
+the others search all inner folders themselves."""
 
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 """Suffixes of archives, which are not read."""
@@ -163,7 +168,7 @@ class Candidates:
         """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
             result = find(folder) or find_splits(folder, find)
-            if result is None and find in PUBLISHED_FINDERS:
+            if result is None and find in NESTED_FINDERS:
                 result = find_nested(folder, find)
         except (DataError, MissingExtraError) as error:
             self.failures.append((format, error))
@@ -282,22 +287,25 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
 
 
 def find_nested(folder: Path, find: Finder) -> DetectedDataset | None:
-    """Detect one published layout in the folders below a folder.
+    """Detect one format in the folders below a folder; None if several folders have it.
 
     Raises:
-        DataError: Several folders have the layout, which are several datasets.
+        DataError: Several folders have the layout of one published dataset.
     """
     level = [folder]
     for _ in range(MAX_NESTED_FOLDERS):
         level = [inner for each in level for inner in subfolders(each)]
         if len(level) > MAX_SUBFOLDERS:
             return None
-        found = {inner: detected for inner in level if (detected := find(inner)) is not None}
-        if len(found) > 1:
-            names = ", ".join(str(inner.relative_to(folder)) for inner in found)
-            raise DataError(f"{folder} holds {len(found)} datasets ({names}): pass one of them")
-        if found:
-            return next(iter(found.values()))
+        detected = {inner: result for inner in level if (result := find(inner)) is not None}
+        detected = {p: each for p, each in detected.items() if each.evidence > Evidence.EMPTY}
+        if len(detected) == 1:
+            return next(iter(detected.values()))
+        if detected and all(each.evidence == Evidence.LAYOUT for each in detected.values()):
+            names = ", ".join(str(inner.relative_to(folder)) for inner in detected)
+            raise DataError(f"{folder} holds {len(detected)} datasets ({names}): pass one of them")
+        if detected:
+            return None
     return None
 
 

@@ -20,6 +20,7 @@ from unimask.datasets.interface import (
     Evidence,
 )
 from unimask.datasets.maps.classes import IGNORED, Classes
+from unimask.datasets.maps.keyed_files import images_by_key, pair_by_key
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
@@ -81,17 +82,17 @@ def open_split(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     labels, maps = known_labels("ade20k"), folder / "annotations" / inner
     objects = folder / "annotations_instance" / inner
     if maps.is_dir() and objects.is_dir():
-        pairs = pair_by_stem(images, maps)
+        pairs = pair_images(images, maps)
         notes = "0 is ignored, objects cover stuff, things without an object are ignored"
         info = DatasetInfo(f"{FORMAT} with instances", notes=notes + pairs.missing_maps_note)
-        read = partial(read_segment_ids, objects)
+        read = partial(read_segment_ids, maps, objects)
         return open_segment_maps(pairs, folder, labels, read, classify_segment, info, options)
     label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
     notes = "0 is ignored, 1 is the first class"
     if not maps.is_dir():
         maps, notes = folder / "annotations_detectron2" / inner, "255 is ignored"
         label_of = {IGNORE_LABEL: IGNORED} | {label: label for label in range(len(labels))}
-    pairs = pair_by_stem(images, maps)
+    pairs = pair_images(images, maps)
     info = DatasetInfo(FORMAT, ("semantic",), notes + pairs.missing_maps_note)
     read = Classes(labels, label_of, False, notes).read
     return open_semantic_maps(pairs, folder, labels, read, info, options)
@@ -101,31 +102,33 @@ def open_full(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     """Open the 847 classes as Mask2Former and MaskFormer prepare them: 16 bits, from 0."""
     labels = known_labels("ade20k_full")
     label_of = {IGNORED_16_BIT: IGNORED} | {label: label for label in range(len(labels))}
-    pairs = pair_by_stem(images, folder / "annotations_detectron2" / images.name)
+    pairs = pair_images(images, folder / "annotations_detectron2" / images.name)
     notes = f"{IGNORED_16_BIT} is ignored"
     info = DatasetInfo(f"{FORMAT} full", ("semantic",), notes + pairs.missing_maps_note)
     read = Classes(labels, label_of, False, notes).read
     return open_semantic_maps(pairs, folder, labels, read, info, options)
 
 
-def pair_by_stem(images: Path, maps: Path) -> Pairs:
-    """Pair images with maps of the same stem."""
-    pairs = Pairs()
-    pairs.add(
-        {path.stem: path for path in images.glob("*.jpg")},
-        {path.stem: path for path in maps.iterdir() if path.suffix in (".png", ".tif")},
+def pair_images(images: Path, maps: Path) -> Pairs:
+    """Pair images with maps of the same path in their folders, without the suffix."""
+    return pair_by_key(
+        images_by_key(images, frozenset({".jpg"})), images_by_key(maps, frozenset({".png", ".tif"}))
     )
-    return pairs
 
 
-def read_segment_ids(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
+def read_segment_ids(maps: Path, objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
     """Read a semantic map and its instance map as one map of segment ids.
+
+    Args:
+        maps: Folder of the semantic maps.
+        objects: Folder of the instance maps.
+        file: Semantic map.
 
     Raises:
         DataError: One of them cannot be read, or their sizes differ.
     """
     stuff = read_numbers(file).astype(np.int64)
-    instance_map = objects / file_path(first_file(file)).name
+    instance_map = objects / file_path(first_file(file)).relative_to(maps)
     things = read_channels(instance_map)
     check_size(things[..., 0], instance_map, stuff.shape, first_file(file))
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])

@@ -79,8 +79,9 @@ def pair_by_frame(folder: Path, split: str, kind: str) -> Pairs:
 
 
 def files_by_frame(folder: Path, ending: str) -> dict[str, Path]:
-    """Return the files of all cities with this name ending, keyed by the name of their frame."""
-    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
+    """Return the files of all cities with this name ending, keyed by city and frame."""
+    files = sorted(folder.glob(f"*/**/*{ending}"))
+    return {path.relative_to(folder).as_posix().removesuffix(ending): path for path in files}
 
 
 def classify_segment(code: int) -> SegmentClass:

@@ -18,6 +18,7 @@ from unimask.datasets.interface import (
 )
 from unimask.datasets.maps.class_table import PARSE_ERRORS, parse_name, parse_whole_number
 from unimask.datasets.maps.classes import IGNORED, Classes
+from unimask.datasets.maps.keyed_files import images_by_key, pair_by_key
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import SegmentClass, open_segment_maps
@@ -59,12 +60,12 @@ def open_split(
     """Open the instance maps of a split, or its semantic maps if there are none."""
     labels, label_of = read_classes(configuration)
     ignored = "classes that are not evaluated are ignored"
-    instances = pair_by_stem(split, split / release / "instances")
+    instances = pair_maps(split, split / release / "instances")
     if instances.images:
         classify = partial(classify_segment, label_of)
         info = DatasetInfo(FORMAT, notes=ignored + instances.missing_maps_note)
         return open_segment_maps(instances, folder, labels, read_numbers, classify, info, options)
-    pairs = pair_by_stem(split, split / release / "labels")
+    pairs = pair_maps(split, split / release / "labels")
     info = DatasetInfo(
         f"{FORMAT} without instances", ("semantic",), ignored + pairs.missing_maps_note
     )
@@ -72,14 +73,12 @@ def open_split(
     return open_semantic_maps(pairs, folder, labels, read, info, options)
 
 
-def pair_by_stem(split: Path, maps: Path) -> Pairs:
-    """Pair the images of a split with maps of the same stem."""
-    pairs = Pairs()
-    pairs.add(
-        {path.stem: path for path in (split / "images").glob("*.jpg")},
-        {path.stem: path for path in maps.glob("*.png")},
+def pair_maps(split: Path, maps: Path) -> Pairs:
+    """Pair the images of a split with maps of the same path in their folder."""
+    return pair_by_key(
+        images_by_key(split / "images", frozenset({".jpg"})),
+        images_by_key(maps, frozenset({".png"})),
     )
-    return pairs
 
 
 def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:

@@ -6,10 +6,11 @@ a palette, or colours. 255, or its colour, marks the borders of objects, which a
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from jaxtyping import Integer
@@ -215,8 +216,10 @@ def divide_by_lists(
     lists = named or lists
     splits: dict[str, Pairs] = {}
     listed: set[str] = set()
+    counts = Counter(PurePath(key).name for key in images)
+    by_name = {PurePath(key).name: key for key in images if counts[PurePath(key).name] == 1}
     for split, path in lists.items():
-        keys = set(read_key_list(path))
+        keys = {own_key(key, maps, by_name) for key in read_key_list(path)}
         listed |= keys
         pairs = Pairs()
         pairs.add({key: image for key, image in images.items() if key in keys}, maps)
@@ -231,6 +234,11 @@ def divide_by_lists(
         f"{len(rest)} labelled images are in no list: left out, {images[rest[0]]}" if rest else ""
     )
     return splits, [note] if note else []
+
+
+def own_key(key: str, maps: Mapping[str, Path], by_name: Mapping[str, str]) -> str:
+    """Return the key of a listed name, whose only image may be in an inner folder."""
+    return key if key in maps else by_name.get(PurePath(key).name, key)
 
 
 def read_object_ids(path: Path) -> Integer[np.ndarray, "h w"]:

@@ -209,18 +209,22 @@ def open_panoptic(folder: Path, json: CocoJson, options: DatasetOptions) -> Coco
     first = first_file_names(file)
     split_folders = [name for name in (split, split_from_name(split or file.stem)) if name]
     nearby = [path for place in (file.parent, folder) for path in (place, *subfolders(place))]
-    masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *nearby]
+    named = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic")]
+    below = [inner for place in named if place.is_dir() for inner in subfolders(place)]
+    masks = [*named, *below, *nearby]
     images = [
         *(folder / name for name in split_folders),
         *(folder / "images" / name for name in split_folders),
         *(place / name for place in (folder, file.parent) for name in IMAGE_FOLDERS),
-        *nearby,
     ]
+    images += [inner for place in images if place.is_dir() for inner in subfolders(place)]
     return CocoPanoptic(
         file,
         find_folder_with(first.get("annotations"), masks),
         find_folder_with(
-            first.get("images"), images, excluded=find_folder_with(first.get("annotations"), masks)
+            first.get("images"),
+            [*images, *nearby],
+            excluded=find_folder_with(first.get("annotations"), masks),
         ),
         options.channels,
     )

@@ -353,6 +353,56 @@ def write_darwin(folder: Path) -> Path:
     return folder
 
 
+def metadata_rows(classes=("cat", "cap")):
+    """Return rows of objects as lists of fields; outlines are polygons as in COCO."""
+    return [
+        {
+            "file_name": name,
+            "objects": {
+                "bbox": [[1, 1, 9, 9] for _ in objects],
+                "categories": [classes[NAMES.index(label)] for label, _ in objects],
+                "segmentation": [[flatten(part) for part in parts] for _, parts in objects],
+            },
+            "caption": "pets",
+        }
+        for name, objects in IMAGES.items()
+    ]
+
+
+def write_json_lines(path: Path, rows) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def write_metadata(folder: Path, classes=("cat", "cap")) -> Path:
+    """As the documentation of Hugging Face's image folders has them."""
+    for split in ("train", "validation"):
+        for name in IMAGES:
+            draw(folder / split, name)
+        write_json_lines(folder / split / "metadata.jsonl", metadata_rows(classes))
+    return folder
+
+
+def write_metadata_of_masks(folder: Path, *, table=False) -> Path:
+    """A column that names the mask of each image."""
+    half = np.zeros(SIZE, np.uint8)
+    half[:, 32:] = 1
+    for number in range(6):
+        draw(folder / "photos", f"{number}.png")
+        (folder / "labels").mkdir(exist_ok=True)
+        Image.fromarray(half).save(folder / "labels" / f"{number}_seg.png")
+    names = [(f"photos/{n}.png", f"labels/{n}_seg.png") for n in range(6)]
+    if table:
+        lines = ["file_name,mask_file_name,caption", *(f'{a},{b},"a, b"' for a, b in names)]
+        (folder / "metadata.csv").write_text("\n".join(lines))
+    else:
+        rows = [{"file_name": a, "mask_file_name": b} for a, b in names]
+        write_json_lines(folder / "metadata.jsonl", rows)
+    (folder / "classes.txt").write_text("sky\nroad\n")
+    return folder
+
+
 SEEDS = {
     "via": ((write_via, write_via_csv), "*.[jc]s*"),
     "label-studio": ((write_label_studio, write_label_studio_min), "*.json"),
@@ -361,5 +411,6 @@ SEEDS = {
     "youtube-vis": ((write_youtube_vis,), "*.json"),
     "datumaro": ((write_datumaro,), "*.json"),
     "darwin": ((write_darwin,), "*.json"),
+    "image-folders": ((write_metadata, write_metadata_of_masks), "*.[jc]s*"),
 }
 """Writers of each format, and the files that are changed to fuzz its reader."""

@@ -154,7 +154,9 @@ def test_formats_are_known_in_any_spelling(spelled, format):
 
 def test_unknown_or_absent_formats_are_errors(tmp_path):
     outlines.write_plain_yolo(tmp_path)
-    with pytest.raises(SettingsError, match=r"--format 'kittens' is not known: pass one of ADE20K, "):
+    with pytest.raises(
+        SettingsError, match=r"--format 'kittens' is not known: pass one of ADE20K, "
+    ):
         open_dataset(tmp_path, format="kittens")
     with pytest.raises(
         DataError, match="is not in the format COCO instances: it may be YOLO segmentation"

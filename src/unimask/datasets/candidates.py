@@ -39,6 +39,7 @@ from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.objects.youtube_vis import find_youtube_vis
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
+from unimask.datasets.tables.metadata import find_metadata
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
 
@@ -76,6 +77,11 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
     ("GeoJSON", find_geojson, "a GeoJSON per image, in pixels (GeoJSON, QuPath)"),
     ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
+    (
+        "Hugging Face image folder",
+        find_metadata,
+        "metadata.jsonl or metadata.csv beside images (Hugging Face image folder)",
+    ),
     (
         "Hugging Face dataset",
         find_tables_in_folder,
@@ -135,6 +141,7 @@ FORMAT_ALIASES = {
     "Darwin": "v7 darwinjson darwinv2",
     "Supervisely": "supervise superviselyproject",
     "VIA": "vgg vggimageannotator viajson",
+    "Hugging Face image folder": "imagefolder metadata metadatajsonl",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",
     instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",

@@ -1,6 +1,6 @@
 """Open tables with a column of images and a column that lists their objects as COCO does."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,17 @@ def open_packed_objects(
         size = {name: content.get(name) for name in ("height", "width")}
         reader.read_item("images", {"id": row, "file_name": name_by_row[row], **size})
         for number, item in enumerate(iterate_objects(content[columns.objects]), start=1):
-            values = {
-                key: item[name]
-                for key in FIELD_NAMES
-                if (name := first_field(item, FIELD_NAMES[key]))
-            }
-            reader.read_item("annotations", {"id": number, **values, "image_id": row})
+            reader.read_item("annotations", {"id": number, **coco_fields(item), "image_id": row})
     reader.check()
     return build_instances(
         reader, FORMAT, dataset_name(place), sorted(reader.images), files, options
     )
+
+
+def coco_fields(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an object under the names that COCO gives them."""
+    names = {key: first_field(item, FIELD_NAMES[key]) for key in FIELD_NAMES}
+    return {key: item[name] for key, name in names.items() if name}
 
 
 def iterate_objects(cell: Any) -> Iterator[Mapping[str, Any]]:
@@ -117,16 +118,33 @@ def read_class_names(
     if isinstance(kind, ClassLabel):
         names: dict[Any, str] = dict(enumerate(kind.names))
     else:
-        used_classes = sorted(
-            {value for table in tables.values() for value in iterate_classes(table, columns, key)}
-        )
-        rows = [(at, row) for table in find_class_tables()[:1] for at, row in enumerate(table.rows)]
-        table_names = {at if row.value is None else row.value: row.name for at, row in rows}
-        names = (
-            table_names
-            if table_names and set(used_classes) <= set(table_names)
-            else default_names(used_classes)
-        )
+        used_classes = {
+            value for table in tables.values() for value in iterate_classes(table, columns, key)
+        }
+        names = name_used_classes(used_classes, find_class_tables())
+    return rename_classes(names, options, place)
+
+
+def name_used_classes(values: Iterable[Any], tables: Sequence[ClassTable]) -> dict[Any, str]:
+    """Return the name of each class that occurs: from a table if that names all of them.
+
+    Args:
+        values: Values of the classes that occur.
+        tables: Class tables beside the dataset, of which the first is used.
+    """
+    used_classes = sorted(values, key=lambda value: (isinstance(value, str), value))
+    rows = [(at, row) for table in tables[:1] for at, row in enumerate(table.rows)]
+    table_names = {at if row.value is None else row.value: row.name for at, row in rows}
+    has_all = table_names and set(used_classes) <= set(table_names)
+    return table_names if has_all else default_names(used_classes)
+
+
+def rename_classes(names: dict[Any, str], options: DatasetOptions, place: Path) -> dict[Any, str]:
+    """Return the class names given by the user, if there are any.
+
+    Raises:
+        DataError: The number of names differs from that of the classes.
+    """
     if options.names is not None and len(options.names) != len(names):
         raise DataError(f"{len(options.names)} names, but {place} has {len(names)} classes")
     return dict(zip(names, options.names or names.values(), strict=True))

@@ -22,15 +22,15 @@ class SegmenterOutput(NamedTuple):
         mask_logits: Mask logits at a quarter of the input's height and width.
         auxiliary: Predictions of the earlier layers; the first is that of the initial queries if
             the decoder supervises them.
-        queries: Initial queries, if the decoder supervises them.
-        texts: Text queries of each image, as many as queries; OneFormer only.
+        object_queries: Initial queries, if the decoder supervises them.
+        text_queries: Embedded texts of each image, as many as queries; OneFormer only.
     """
 
     class_logits: Float[Tensor, "b q k"]
     mask_logits: Float[Tensor, "b q h w"]
     auxiliary: tuple[LayerPrediction, ...] = ()
-    queries: Float[Tensor, "b q c"] | None = None
-    texts: Float[Tensor, "b q c"] | None = None
+    object_queries: Float[Tensor, "b q c"] | None = None
+    text_queries: Float[Tensor, "b q c"] | None = None
 
 
 class MaskFactors:
@@ -64,14 +64,14 @@ class FactoredOutput(NamedTuple):
         class_logits: Class logits of each layer, the last layer last; their last column is "no
             object".
         masks: Masks of all layers as factors.
-        queries: Initial queries.
-        texts: Text queries of each image, as many as queries; OneFormer only.
+        object_queries: Initial queries.
+        text_queries: Embedded texts of each image, as many as queries; OneFormer only.
     """
 
     class_logits: tuple[Float[Tensor, "b q k"], ...]
     masks: MaskFactors
-    queries: Float[Tensor, "b q c"] | None = None
-    texts: Float[Tensor, "b q c"] | None = None
+    object_queries: Float[Tensor, "b q c"] | None = None
+    text_queries: Float[Tensor, "b q c"] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

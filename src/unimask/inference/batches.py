@@ -16,7 +16,7 @@ class Pending:
 
     source: Source
     image: ImageArray
-    ready: Preprocessed
+    preprocessed: Preprocessed
     milliseconds: float
 
 
@@ -63,4 +63,4 @@ def equal_sizes(
 
 def share_size(first: Pending, second: Pending) -> bool:
     """Return whether two images have the same padded size, so that they can share a batch."""
-    return first.ready.padded_size == second.ready.padded_size
+    return first.preprocessed.padded_size == second.preprocessed.padded_size

@@ -299,21 +299,21 @@ class Predictor:
             source, window=effective_window, max_pixels=max_pixels, channels=self.channels
         )
         release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
-        ready = preprocess(image, rules)
+        preprocessed = preprocess(image, rules)
         release_freed_memory(image.shape[0] * image.shape[1])
-        return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
+        return Pending(source, image, preprocessed, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()
     def run(self, batch: list[Pending], task: Task, threshold: float | None) -> Iterator[Result]:
         """Segment images of equal padded size."""
         start = time.perf_counter()
-        pixel_values = torch.stack([item.ready.pixel_values for item in batch])
+        pixel_values = torch.stack([item.preprocessed.pixel_values for item in batch])
         output = self.logits(pixel_values.to(self.device, self.dtype), task)
         synchronise(output)
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):
             start = time.perf_counter()
-            result = self.postprocess(output, index, item.ready, task, threshold)
+            result = self.postprocess(output, index, item.preprocessed, task, threshold)
             release_freed_memory(item.image.shape[0] * item.image.shape[1])
             speed = {
                 "preprocess": item.milliseconds,
@@ -337,7 +337,7 @@ class Predictor:
         self,
         output: SegmenterOutput,
         index: int,
-        ready: Preprocessed,
+        preprocessed: Preprocessed,
         task: Task,
         threshold: float | None,
     ) -> Result:
@@ -351,9 +351,9 @@ class Predictor:
             task=task,
             labels=self.labels,
             is_thing=self.is_thing,
-            padded_size=ready.padded_size,
-            input_size=ready.input_size,
-            original_size=ready.original_size,
+            padded_size=preprocessed.padded_size,
+            input_size=preprocessed.input_size,
+            original_size=preprocessed.original_size,
             object_threshold=rules.object_threshold,
             overlap_threshold=rules.overlap_threshold,
             uncertain_pixels=rules.uncertain_pixels,

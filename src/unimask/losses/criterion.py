@@ -75,10 +75,10 @@ class Criterion(MatchedCriterion):
         class_losses = self.class_losses(class_logits, targets, matches)
         mask_losses = self.mask_losses(masks, targets, known, matches, sampler)
         losses = self.sum_losses(class_losses, mask_losses)
-        if output.texts is None or output.queries is None:
+        if output.text_queries is None or output.object_queries is None:
             return losses
         # Query-text contrastive loss (OneFormer, equation 1).
-        contrast = contrastive_loss(output.queries, output.texts)
+        contrast = contrastive_loss(output.object_queries, output.text_queries)
         total = losses.total + self.config.contrastive_weight * contrast
         return losses._replace(total=total)
 

@@ -80,7 +80,7 @@ class Segmenter(nn.Module):
             )
         output = self.transformer_decoder(pixels, token, auxiliary=auxiliary, factored=factored)
         if self.text_mapper is not None and sentences is not None:
-            output = output._replace(texts=self.text_mapper(sentences))
+            output = output._replace(text_queries=self.text_mapper(sentences))
         return output
 
 

@@ -160,7 +160,7 @@ class TimedPrediction:
         predictor, device = self.predictor, self.predictor.device
         start = time.perf_counter()
         pending = [predictor.prepare(image, None, MAX_PIXELS) for image in self.images]
-        pixel_values = torch.stack([item.ready.pixel_values for item in pending])
+        pixel_values = torch.stack([item.preprocessed.pixel_values for item in pending])
         pixel_values = pixel_values.to(device, predictor.dtype)
         synchronize(device)
         preprocessed = time.perf_counter()
@@ -174,9 +174,9 @@ class TimedPrediction:
         synchronize(device)
         postprocess_start = time.perf_counter()
         for index, item in enumerate(pending):
-            predictor.postprocess(synthetic, index, item.ready, self.task, None)
+            predictor.postprocess(synthetic, index, item.preprocessed, self.task, None)
         postprocess_end = time.perf_counter()
-        self.input_size = pending[0].ready.padded_size
+        self.input_size = pending[0].preprocessed.padded_size
         self.record("preprocess", preprocessed - start)
         for name in parts:
             self.record(name, sum(clock.times[name]) / 1000)

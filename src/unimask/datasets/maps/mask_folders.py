@@ -41,7 +41,7 @@ def find_mask_folders(
 
 
 def image_keys(each: FileSet) -> set[str]:
-    """Return the image keys that the innermost telling folder of some files may stand for."""
+    """Return the image keys that the innermost folder with a name of its own may stand for."""
     for name in reversed(each.folders):
         if parse_key(name)[0]:
             return {parse_key(form)[0].casefold() for form in (name, PurePath(name).stem)}

@@ -142,7 +142,7 @@ class MaskedAttentionDecoder(nn.Module):
                 layer(states[-1], query_positions, keys[level], maps.memories[level], blocked)
             )
         if factored and anchors is None:
-            return self.head.factored(states, maps.mask_features)._replace(queries=initial)
+            return self.head.factored(states, maps.mask_features)._replace(object_queries=initial)
         predicted = states if auxiliary else states[-1:]
         *earlier, last = self.head.predict_layers(predicted, maps.mask_features, anchors)
         queries = initial if auxiliary else None

@@ -1,4 +1,4 @@
-"""Identifiers that paraphrased a term of the field, and must not come back; alphabetical."""
+"""Identifiers, and words in them, that paraphrase a term of the field; alphabetical."""
 
 BANNED_NAMES = frozenset(
     """
@@ -297,3 +297,26 @@ BANNED_NAMES = frozenset(
     Written
     """.split()  # noqa: SIM905
 )
+"""Names that the package must not use."""
+
+BANNED_WORDS = frozenset(
+    """
+    asked
+    excused
+    judge
+    judged
+    judgement
+    judges
+    learner
+    mend
+    spoil
+    spoiled
+    spoilt
+    sureness
+    tell
+    telling
+    tells
+    told
+    """.split()  # noqa: SIM905
+)
+"""Words that names in tests, benchmarks, recipes and scripts must not contain."""

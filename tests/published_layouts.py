@@ -1,4 +1,4 @@
-"""Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
+"""Small datasets in published layouts that define classes and objects themselves."""
 
 import hashlib
 import json

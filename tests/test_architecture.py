@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from banned_names import BANNED_NAMES
+from banned_names import BANNED_NAMES, BANNED_WORDS
 from layers import LAYERS, RANK
 
 ROOT = Path(__file__).parents[1]
@@ -103,13 +103,24 @@ def test_files_and_functions_stay_small(path):
         assert length <= FUNCTION_LIMIT, f"{function.name}: {length} lines"
 
 
+def identifiers(path: Path) -> set[str]:
+    """Return the names of functions, classes, arguments and variables of a file."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    names |= {n.id for n in nodes if isinstance(n, ast.Name)}
+    return names | {n.arg for n in nodes if isinstance(n, ast.arg)}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_names_are_terms_of_the_field(path):
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    named = [n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    named += [n.id for n in nodes if isinstance(n, ast.Name)]
-    named += [n.arg for n in nodes if isinstance(n, ast.arg)]
-    assert not BANNED_NAMES & set(named)
+    assert not BANNED_NAMES & identifiers(path)
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "recipes", "scripts"])
+def test_names_outside_the_package_are_terms_of_the_field(folder):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        words = {word for name in identifiers(path) for word in name.lower().split("_")}
+        assert not BANNED_WORDS & words, path
 
 
 def first_line(function) -> int:

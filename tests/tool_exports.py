@@ -54,7 +54,7 @@ def via_project(content, **attributes):
 
 
 def write_via(folder: Path) -> Path:
-    """As VIA 2 saves a project, beside its images."""
+    """Write a project as saved by VIA 2, beside its images."""
     for name in IMAGES:
         draw(folder, name)
     write_json(folder / "via_project.json", via_project(via_annotations()))
@@ -62,7 +62,7 @@ def write_via(folder: Path) -> Path:
 
 
 def write_via_csv(folder: Path) -> Path:
-    """As VIA 2 exports annotations as CSV: a row for each region, or one without a shape."""
+    """Write VIA 2's CSV export: a row for each region, or one without a shape."""
     columns = (
         "filename", "file_size", "file_attributes", "region_count", "region_id",
         "region_shape_attributes", "region_attributes",

@@ -139,7 +139,7 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
         expected = theirs.sem_seg_head(features, theirs.task_mlp(tokens))  # type: ignore[operator]
         found = ours(pixel_values, TASKS, auxiliary=True)
     last = {key: expected[key] for key in ("pred_logits", "pred_masks")}
-    pairs: list[tuple[Tensor, Tensor]] = [(found.queries, expected["contrastive_logits"])]
+    pairs: list[tuple[Tensor, Tensor]] = [(found.object_queries, expected["contrastive_logits"])]
     for layer, other in zip(
         [*found.auxiliary, found], [*expected["aux_outputs"], last], strict=True
     ):

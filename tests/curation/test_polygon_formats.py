@@ -1,4 +1,4 @@
-"""Datasets written as polygons for labelling tools, and read back."""
+"""Datasets converted to polygons for labelling tools, and round trips."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -35,7 +35,7 @@ def write(folder, samples, to, outlines=None, labels=LABELS):
     return writer
 
 
-def sample_of(masks, label_ids, scores=None, size=(120, 160)):
+def make_sample(masks, label_ids, scores=None, size=(120, 160)):
     """Arrange masks as a sample, each on a layer of its own, over background."""
     layers = np.zeros((len(masks) + 1, *size), np.int32)
     for number, mask in enumerate(masks, start=1):
@@ -81,9 +81,9 @@ def iou(first, second):
 
 @pytest.mark.parametrize("to", POLYGON_FORMATS)
 @pytest.mark.parametrize("outlines", ["exact", "simple", None])
-def test_objects_come_back(tmp_path, to, outlines):
-    sample = sample_of(MASKS, LABEL_IDS, SCORES)
-    write(tmp_path, [sample, sample_of([], [])], to, outlines)
+def test_objects_round_trip(tmp_path, to, outlines):
+    sample = make_sample(MASKS, LABEL_IDS, SCORES)
+    write(tmp_path, [sample, make_sample([], [])], to, outlines)
     back = open_dataset(tmp_path)
     assert back.labels == LABELS and len(back) == 2
     assert not any(label != 2 for label in back[1].label_ids)
@@ -98,13 +98,13 @@ def test_objects_come_back(tmp_path, to, outlines):
 @pytest.mark.parametrize("to", POLYGON_FORMATS)
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_any_masks_come_back_exactly(tmp_path_factory, to, seed):
+def test_any_masks_round_trip_exactly(tmp_path_factory, to, seed):
     random = np.random.default_rng(seed)
     size = tuple(random.integers(2, 14, 2).tolist())
     masks = [random.random(size) < random.choice([0.2, 0.5, 0.8]) for _ in range(3)]
     masks = [mask for mask in masks if mask.any()]
-    sample = sample_of(masks, random.integers(0, 2, len(masks)), size=size)
-    every_class = sample_of([np.ones(size, bool)] * 2, [0, 1], size=size)
+    sample = make_sample(masks, random.integers(0, 2, len(masks)), size=size)
+    every_class = make_sample([np.ones(size, bool)] * 2, [0, 1], size=size)
     folder = tmp_path_factory.mktemp("data")
     write(folder, [sample, every_class], to, "exact")
     back = open_dataset(folder)[0]
@@ -114,7 +114,7 @@ def test_any_masks_come_back_exactly(tmp_path_factory, to, seed):
 
 
 def test_labelme_files_are_what_labelme_writes(tmp_path):
-    write(tmp_path, [sample_of(MASKS, LABEL_IDS, SCORES)], "labelme")
+    write(tmp_path, [make_sample(MASKS, LABEL_IDS, SCORES)], "labelme")
     content = json.loads((tmp_path / "0.json").read_text())
     assert list(content) == [
         "version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth",
@@ -130,7 +130,7 @@ def test_labelme_files_are_what_labelme_writes(tmp_path):
 
 
 def test_cvat_files_are_what_cvat_writes(tmp_path):
-    write(tmp_path, [sample_of(MASKS, LABEL_IDS, SCORES)], "cvat")
+    write(tmp_path, [make_sample(MASKS, LABEL_IDS, SCORES)], "cvat")
     root = ET.parse(tmp_path / "annotations.xml").getroot()
     assert root.tag == "annotations" and root.findtext("version") == "1.1"
     labels = root.findall("meta/task/labels/label")
@@ -158,13 +158,13 @@ def test_cvat_files_are_what_cvat_writes(tmp_path):
 
 
 def test_without_scores_cvat_declares_none(tmp_path):
-    write(tmp_path, [sample_of(MASKS, LABEL_IDS)], "cvat")
+    write(tmp_path, [make_sample(MASKS, LABEL_IDS)], "cvat")
     assert "score" not in (tmp_path / "annotations.xml").read_text()
 
 
-def test_what_is_in_front_stays_in_front_in_cvat(tmp_path):
+def test_the_order_of_objects_is_kept_in_cvat(tmp_path):
     """The larger object lies over the smaller one, against the rule for lists without order."""
-    sample = sample_of([disc(50, 50, 10), disc(50, 55, 30)], [0, 1])
+    sample = make_sample([disc(50, 50, 10), disc(50, 55, 30)], [0, 1])
     write(tmp_path, [sample], "cvat", "exact")
     back = open_dataset(tmp_path)[0]
     assert back.label_ids[back.front[50, 50] - 1] == 1
@@ -172,25 +172,25 @@ def test_what_is_in_front_stays_in_front_in_cvat(tmp_path):
 
 def test_names_are_escaped_in_xml(tmp_path):
     labels = LabelSet(('a "<&> b', "é\tü", "background"), (True, True, False))
-    write(tmp_path, [sample_of(MASKS, LABEL_IDS)], "cvat", labels=labels)
+    write(tmp_path, [make_sample(MASKS, LABEL_IDS)], "cvat", labels=labels)
     assert open_dataset(tmp_path).labels.names == ('a "<&> b', "é\tü", "background")
     with pytest.raises(OutputError, match="XML cannot hold"):
         bad = LabelSet(("a\0b", "ring", "background"), (True, True, False))
-        write(tmp_path / "bad", [sample_of(MASKS, LABEL_IDS)], "cvat", labels=bad)
+        write(tmp_path / "bad", [make_sample(MASKS, LABEL_IDS)], "cvat", labels=bad)
 
 
 def test_geojson_keeps_stuff_apart_from_things(tmp_path):
     labels = LabelSet(("cell", "road", "background"), (True, False, False))
-    write(tmp_path, [sample_of(MASKS, LABEL_IDS)], "geojson", labels=labels)
+    write(tmp_path, [make_sample(MASKS, LABEL_IDS)], "geojson", labels=labels)
     content = json.loads((tmp_path / "0.geojson").read_text())
     kinds = {f["properties"]["label"]: f["properties"]["is_thing"] for f in content["features"]}
     assert kinds == {"cell": True, "road": False}
 
 
 @pytest.mark.parametrize("to", ["labelme", "cvat", "geojson"])
-def test_what_is_lost_is_counted(tmp_path, to):
+def test_lost_information_is_counted(tmp_path, to):
     labels = LabelSet(("cell", "road", "background"), (True, False, False))
-    sample = sample_of(MASKS, LABEL_IDS)
+    sample = make_sample(MASKS, LABEL_IDS)
     sample.crowds[3] = True
     writer = write(tmp_path, [sample], to, labels=labels)
     assert +writer.lost == {"crowds": 1, "regions of stuff that are read back as objects": 1}

@@ -1,4 +1,4 @@
-"""Predictions written as datasets, and read back as ground truth."""
+"""Predictions converted to datasets, and round trips as ground truth."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def test_coco_keeps_masks_classes_and_scores(tmp_path):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), task=st.sampled_from(["instance", "panoptic"]))
-def test_any_coco_predictions_come_back(tmp_path_factory, seed, task):
+def test_any_coco_predictions_round_trip(tmp_path_factory, seed, task):
     folder = tmp_path_factory.mktemp("data")
     size = tuple(np.random.default_rng(seed).integers(3, 30, 2).tolist())
     results = list(draw_results(folder / "in", task, 2, size=size, seed=seed))
@@ -100,7 +100,7 @@ def test_any_coco_predictions_come_back(tmp_path_factory, seed, task):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_any_panoptic_predictions_come_back(tmp_path_factory, seed):
+def test_any_panoptic_predictions_round_trip(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("data")
     size = tuple(np.random.default_rng(seed).integers(3, 30, 2).tolist())
     results = list(draw_results(folder / "in", "panoptic", 2, size=size, seed=seed))
@@ -123,7 +123,7 @@ def test_any_panoptic_predictions_come_back(tmp_path_factory, seed):
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_any_semantic_predictions_come_back(tmp_path_factory, seed):
+def test_any_semantic_predictions_round_trip(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("data")
     size = tuple(np.random.default_rng(seed).integers(3, 30, 2).tolist())
     results = list(draw_results(folder / "in", "semantic", 2, size=size, seed=seed))
@@ -137,7 +137,7 @@ def test_any_semantic_predictions_come_back(tmp_path_factory, seed):
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_any_instances_of_one_class_come_back_as_ids(tmp_path_factory, seed):
+def test_any_instances_of_one_class_round_trip_as_ids(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("data")
     labels = LabelSet(("cell", "background"), (True, False))
     size = tuple(np.random.default_rng(seed).integers(3, 30, 2).tolist())
@@ -231,7 +231,7 @@ def test_images_that_are_no_files_are_written_as_png(tmp_path):
     assert (tmp_path / "out/image.json").exists()
 
 
-def test_nothing_is_left_of_a_failure(tmp_path):
+def test_failures_leave_no_files(tmp_path):
     def interrupted():
         yield next(draw_results(tmp_path / "in"))
         raise KeyboardInterrupt

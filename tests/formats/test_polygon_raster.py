@@ -1,4 +1,4 @@
-"""The rasteriser, held against pycocotools' to the pixel."""
+"""The rasteriser equals that of pycocotools to the pixel."""
 
 import numpy as np
 import pytest
@@ -37,5 +37,5 @@ def test_a_box_around_the_polygon_shows_the_same_pixels(polygon):
 
 
 @pytest.mark.parametrize("polygons", [[], [np.zeros((3, 2))]])
-def test_nothing_is_inside_of_nothing(polygons):
+def test_empty_polygons_are_empty(polygons):
     assert not rasterise(polygons, (0, 0, 3, 2)).any()

@@ -178,7 +178,7 @@ def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
     predictor = unimask.load(folder, device="cpu", preprocessing="hub")
     assert predictor.description.preprocessing == replace(default, squash=(96, 64))
     image = draw_discs(0, (60, 130))[0]
-    inputs = predictor.prepare(image, None, 10**6).ready
+    inputs = predictor.prepare(image, None, 10**6).preprocessed
     assert inputs.padded_size == inputs.input_size == (96, 64) and inputs.original_size == (60, 130)
     assert predictor.predict(image, "semantic").segmentation.shape == (60, 130)
     predictor.save(tmp_path / "again")

@@ -33,7 +33,9 @@ def test_a_network_reads_the_requested_number_of_channels(five_channels, tmp_pat
 
 
 def test_every_channel_counts(five_channels):
-    tensor = five_channels.prepare(image(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
+    tensor = five_channels.prepare(image(5)[:20, :30], None, 10**6).preprocessed.pixel_values[
+        :, :64, :64
+    ]
     before = five_channels.network(tensor[None]).mask_logits
     for index in range(5):
         changed = tensor.clone()

@@ -76,7 +76,7 @@ def test_names_of_a_known_set_bring_its_colours():
     assert add_known_colours(LabelSet(("cell",), (True,))).colours == ()
 
 
-def test_files_are_read_only_when_asked_for():
+def test_files_are_read_on_demand():
     code = (
         "import sys; from unimask.label_sets.known import read_classes, find_label_set; "
         "find_label_set(['cell']); "

@@ -175,7 +175,7 @@ def test_oneformer_losses_with_contrast_equal_transformers(objects, monkeypatch)
     monkeypatch.setattr(TextMapper, "encode", lambda mapper, sentences: example.texts)
     mapper = build_segmenter(TINY_ONEFORMER).text_mapper
     texts = mapper(torch.zeros(len(objects), 1, 1, dtype=torch.long))
-    output = example.output._replace(queries=example.queries, texts=texts)
+    output = example.output._replace(object_queries=example.queries, text_queries=texts)
     ours = Criterion(CLASSES, CriterionConfig())(output, example.targets, sampler=example.sampler)
     scales = [mapper.logit_scale], [loss.logit_scale]
     assert_same(ours, theirs, [*example.inputs, example.queries, example.texts], scales)

@@ -42,7 +42,7 @@ def test_oneformer_loss_equals_the_reference(seed, objects):
     points = torch.rand(30, 2, generator=generator)
     queries, texts = torch.randn(2, len(objects), QUERIES, 8, generator=generator)
     texts = 14 * normalize(texts.flatten(1), dim=-1).unflatten(-1, (QUERIES, 8))
-    output_with_texts = output._replace(queries=queries, texts=texts)
+    output_with_texts = output._replace(object_queries=queries, text_queries=texts)
     losses = Criterion(CLASSES, CONFIG)(output_with_texts, targets, sampler=FixedPoints(points))
     numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
     total, *terms = reference_losses(numbers, targets, points.double().numpy())

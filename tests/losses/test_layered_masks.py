@@ -187,7 +187,7 @@ def test_networks_return_factors_instead_of_masks(config):
     masks = torch.baddbmm(parts.bias, parts.embed, parts.features.flatten(2))
     expected = [*(layer.mask_logits for layer in output.auxiliary), output.mask_logits]
     torch.testing.assert_close(masks, torch.cat(expected, dim=1).flatten(2), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(factored.queries, output.queries)
+    torch.testing.assert_close(factored.object_queries, output.object_queries)
 
 
 def test_losses_declare_whether_they_accept_factors():

@@ -43,15 +43,15 @@ def test_training_returns_one_prediction_per_layer_and_gradients_for_all_paramet
     network = build_segmenter(config).train()
     sentences = torch.randint(0, 99, (2, 8, 77)) if config.text else None
     output = network(torch.randn(2, 3, 64, 96), sentences=sentences)
-    assert (output.texts is None) == (config.text is None)
+    assert (output.text_queries is None) == (config.text is None)
     assert len(output.auxiliary) + 1 == predictions
     assert output.mask_logits.shape[-2:] == (16, 24)
     layers = [*output.auxiliary, output]
     loss = sum(
         layer.mask_logits.square().mean() + layer.class_logits.square().mean() for layer in layers
     )
-    if output.texts is not None:
-        loss = loss + (output.texts * torch.randn_like(output.texts)).sum()
+    if output.text_queries is not None:
+        loss = loss + (output.text_queries * torch.randn_like(output.text_queries)).sum()
     loss.backward()
     lazy = [name for name, p in network.named_parameters() if p.grad is None]
     assert not lazy

@@ -82,7 +82,7 @@ def test_logits_equal_transformers_for_a_batch_of_tasks(pair, size):
         assert_same_logits(layer.class_logits, other["class_queries_logits"])
         assert_same_logits(layer.mask_logits, other["masks_queries_logits"])
     queries = expected.transformer_decoder_contrastive_queries
-    assert_same_logits(actual.queries, queries)
+    assert_same_logits(actual.object_queries, queries)
 
 
 def test_the_task_changes_the_output(pair):

@@ -1,4 +1,4 @@
-"""Confidence against its definition, written plainly at full size in float64."""
+"""Confidence against a reference at full size in float64."""
 
 import copy
 import pickle
@@ -44,7 +44,7 @@ def scenes(draw):
 
 
 def predicted(scene, task, **rules):
-    """The result, computed in small blocks, of which several grids are needed."""
+    """Return the result computed in small blocks, which need several grids."""
     class_logits, mask_logits, padded, shown, original = scene
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_SIDE", 8)
@@ -87,8 +87,8 @@ def shares(scene, resize="masks"):
     return (scores / scores.sum(0)).numpy()
 
 
-def of_owner(values, owners):
-    """Values (n, h, w) at the owner of each pixel, 0 where it is negative."""
+def values_at_owner(values, owners):
+    """Return values (n, h, w) at the owner of each pixel, 0 where it is negative."""
     chosen = np.take_along_axis(values, np.maximum(owners, 0)[None].astype(np.int64), 0)[0]
     return np.where(owners >= 0, chosen, 0)
 
@@ -97,7 +97,7 @@ def of_owner(values, owners):
 @given(scenes(), st.sampled_from(["masks", "scores"]))
 def test_semantic_confidence_is_the_share_of_the_class(scene, resize):
     result = predicted(scene, "semantic", resize=resize)
-    expected = of_owner(shares(scene, resize), result.segmentation)
+    expected = values_at_owner(shares(scene, resize), result.segmentation)
     # Float16 logits of up to 30 change a mask probability by up to 30 / 2^13.
     np.testing.assert_allclose(result.confidence, expected, atol=6e-3)
     assert np.abs(result.confidence - expected).mean() < 1e-3
@@ -108,7 +108,7 @@ def test_semantic_confidence_is_the_share_of_the_class(scene, resize):
 def test_semantic_threshold_removes_exactly_the_uncertain_pixels(scene, resize, threshold):
     plain = predicted(scene, "semantic", resize=resize)
     result = predicted(scene, "semantic", resize=resize, threshold=threshold)
-    expected = of_owner(shares(scene, resize), plain.segmentation)
+    expected = values_at_owner(shares(scene, resize), plain.segmentation)
     is_removed = result.segmentation == -1
     differs = is_removed != (expected < threshold)
     assert (np.abs(expected - threshold)[differs] < 2e-5).all()
@@ -166,7 +166,7 @@ def test_confidence_of_pixel_classifiers_is_their_softmax(scale, threshold):
     scene = (certain, scores.log_softmax(0), *PAIRS[1:])
     result = predicted(scene, "semantic", threshold=threshold)
     softmax = full_size((None, scores, *PAIRS[1:])).softmax(0).numpy()
-    expected = of_owner(softmax, result.segmentation)
+    expected = values_at_owner(softmax, result.segmentation)
     np.testing.assert_allclose(result.confidence, expected, atol=2e-3)
     if threshold is not None:
         clear = np.abs(softmax.max(0) - threshold) > 2e-5
@@ -195,7 +195,7 @@ def test_most_blocks_are_decided_by_their_bounds(monkeypatch):
 
 
 def batch_logits():
-    """Sure predictions of discs, which overlap."""
+    """Return confident predictions of overlapping discs."""
     generator = torch.Generator().manual_seed(0)
     y, x, radius = torch.rand(3, 40, 1, 1, generator=generator) * 64
     grid = torch.arange(64)
@@ -251,7 +251,7 @@ def test_huge_logits_have_a_confidence():
         assert np.isfinite(confidence).all() and 0 <= confidence.min() <= confidence.max() <= 1
 
 
-def test_results_without_a_source_say_so():
+def test_results_without_logits_report_it():
     result = predicted((torch.randn(4, CLASSES + 1), torch.randn(4, 8, 8), *PAIRS[1:]), "panoptic")
     with pytest.raises(SettingsError, match="not predicted here") as error:
         _ = replace(result, confidence_source=None).confidence

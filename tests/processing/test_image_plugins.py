@@ -40,7 +40,7 @@ def test_formats_are_recognised_by_their_first_bytes(header, plugin):
 
 @pytest.fixture
 def without_plugins(monkeypatch):
-    """Let no plugin be installed, and Pillow read no AVIF."""
+    """Simulate that no plugin is installed, and that Pillow cannot read AVIF."""
     for plugin in PLUGINS:
         monkeypatch.setitem(sys.modules, plugin.module, None)
     monkeypatch.setattr(features, "check", lambda feature: False)

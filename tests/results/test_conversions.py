@@ -113,7 +113,7 @@ def test_geojson_features_have_properties():
 
 
 @pytest.mark.parametrize("empty", EMPTY, ids=TASKS)
-def test_nothing_found_converts_to_nothing(empty):
+def test_empty_results_convert_to_empty_outputs(empty):
     assert empty.to_geojson()["features"] == [] and empty.to_labelme()["shapes"] == []
     assert empty.to_yolo() == ""
 
@@ -200,7 +200,7 @@ def supervision():
 
 
 @pytest.mark.extra
-def test_supervision_has_all_that_was_found(supervision):
+def test_supervision_has_all_segments(supervision):
     detections = result().to_supervision()
     assert isinstance(detections, supervision.Detections) and len(detections) == 4
     assert (detections.mask == result().masks).all()
@@ -217,7 +217,7 @@ def test_supervision_has_all_that_was_found(supervision):
 
 @pytest.mark.extra
 @pytest.mark.parametrize("empty", EMPTY, ids=TASKS)
-def test_supervision_of_nothing_is_empty(supervision, empty):
+def test_supervision_of_empty_results_is_empty(supervision, empty):
     detections = empty.to_supervision()
     assert detections.is_empty() and len(detections) == 0
     assert detections["class_name"].tolist() == []

@@ -60,7 +60,7 @@ def test_its_files_are_no_images_to_predict(tmp_path):
 
 
 class Harmful:
-    """An object whose unpickling would create a file."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -116,7 +116,7 @@ def test_truncated_files_are_refused_in_one_line(tmp_path):
     ),
     st.sampled_from([2, 3, 4, 5]),
 )
-def test_any_masks_are_read_as_numpy_would(tmp_path_factory, masks, protocol):
+def test_any_masks_are_read_like_numpy(tmp_path_factory, masks, protocol):
     path = tmp_path_factory.mktemp("seg") / "a_seg.npy"
     np.save(path, cellpose_content(masks))
     assert (read_cellpose_masks(path) == masks).all()

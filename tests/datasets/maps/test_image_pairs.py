@@ -39,7 +39,7 @@ def test_colour_masks_in_nested_tiles(tmp_path):
     assert len({path.parts[-3] for path in validation.paths}) == 1
 
 
-def test_odd_names_of_folders_tell_the_split(tmp_path):
+def test_unusual_folder_names_define_the_split(tmp_path):
     folder = map_layouts.segnet_streets(tmp_path)
     assert [len(open_dataset(folder, s)) for s in ("train", "val", "test", None)] == [4, 2, 1, 4]
     dataset = open_dataset(folder, "val")

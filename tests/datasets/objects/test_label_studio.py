@@ -26,7 +26,7 @@ def write_results(folder, *results, **annotation):
     return folder
 
 
-def areas(sample):
+def object_areas(sample):
     return [int(sample.mask(number + 1).sum()) for number in range(len(sample.label_ids))]
 
 
@@ -74,7 +74,7 @@ def test_rectangles_and_ellipses_turn_about_corner_and_centre(tmp_path):
     )
     with pytest.warns(DataWarning, match="without pixels are left out: 1 keypointlabels"):
         sample = open_dataset(data)[0]
-    assert areas(sample)[:2] == [160, 160]
+    assert object_areas(sample)[:2] == [160, 160]
     assert sample.mask(1)[10:18, 32:52].all() and sample.mask(2)[10:30, 24:32].all()
     rows, columns = (sample.mask(3).any(axis=axis).nonzero()[0] for axis in (1, 0))
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (20, 8)
@@ -119,7 +119,7 @@ def test_of_several_annotations_the_ground_truth_or_the_latest_is_read(tmp_path)
     assert names == ["cat", "cap"]
 
 
-def test_an_annotation_as_cloud_storage_receives_it_is_read(tmp_path):
+def test_annotations_exported_to_cloud_storage_are_read(tmp_path):
     draw(tmp_path / "images", "a.png")
     task = {"id": 1, "data": {"image": "s3://bucket/pets/a.png"}}
     content = {"id": 3, "result": [studio_polygon("cat", SQUARE)], "task": task}
@@ -177,7 +177,7 @@ def test_two_uploads_of_one_image_are_refused(tmp_path):
         ),
     ],
 )
-def test_regions_that_are_none_are_named(tmp_path, results, reason):
+def test_invalid_regions_are_named(tmp_path, results, reason):
     with pytest.raises(DataError, match=reason):
         open_dataset(write_results(tmp_path, *results))
 

@@ -5,7 +5,7 @@ import json
 from PIL import Image
 
 
-def test_select_prints_copies_and_draws(command, one_line, discs, tiny_model, tmp_path):
+def test_select_prints_copies_and_draws(command, check_error, discs, tiny_model, tmp_path):
     sheet, report, out = (tmp_path / name for name in ("sheet.png", "s.json", "next"))
     arguments = ("select", discs / "train" / "images", "-m", tiny_model, "-n", "3")
     code, printed, err = command(*arguments, "--sheet", sheet, "--json", report, "--out", out)
@@ -16,12 +16,12 @@ def test_select_prints_copies_and_draws(command, one_line, discs, tiny_model, tm
         assert image.width > 1000
     (tmp_path / "mine.png").write_bytes(b"mine")
     code, _, err = command(*arguments, "--sheet", tmp_path / "mine.png")
-    one_line(code, err, "not written by unimask")
+    check_error(code, err, "not written by unimask")
     assert (tmp_path / "mine.png").read_bytes() == b"mine"
 
 
-def test_select_needs_images_and_a_model(command, one_line, tiny_model, tmp_path):
+def test_select_needs_images_and_a_model(command, check_error, tiny_model, tmp_path):
     code, _, err = command("select", tmp_path / "nowhere", "-m", tiny_model)
-    one_line(code, err, "nowhere")
+    check_error(code, err, "nowhere")
     code, _, err = command("select", tmp_path, "-n", "3")
-    one_line(code, err, "--model")
+    check_error(code, err, "--model")

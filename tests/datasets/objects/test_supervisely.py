@@ -112,7 +112,7 @@ def test_objects_that_are_none_are_named(tmp_path, shape, reason):
         open_dataset(write_objects(tmp_path, shape))
 
 
-def test_labels_of_another_size_are_told(tmp_path):
+def test_labels_of_another_size_are_refused(tmp_path):
     data = write_objects(tmp_path, sly_polygon("cat", SQUARE))
     draw(tmp_path / "pets" / "img", "a.png", (96, 128))
     with pytest.raises(

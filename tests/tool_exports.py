@@ -403,7 +403,54 @@ def write_metadata_of_masks(folder: Path, *, table=False) -> Path:
     return folder
 
 
+def geojson_ring(points):
+    return [list(point) for point in [*points, points[0]]]
+
+
+def geojson_feature(name, *parts, **properties):
+    """As QuPath 0.4 and later write an annotation."""
+    several = len(parts) > 1
+    polygons = [[geojson_ring(part)] for part in parts]
+    return {
+        "type": "Feature",
+        "id": "0b9cf0ee-3f8b-4d1c-9d5e-0d1f4f5c5f11",
+        "geometry": {
+            "type": "MultiPolygon" if several else "Polygon",
+            "coordinates": polygons if several else polygons[0],
+        },
+        "properties": {
+            "objectType": "annotation",
+            "classification": {"name": name, "color": [200, 0, 10]},
+            **properties,
+        },
+    }
+
+
+def geojson_collection(*features, **others):
+    return {"type": "FeatureCollection", "features": list(features), **others}
+
+
+def write_geojson(folder: Path) -> Path:
+    """As QuPath exports the annotations of each image, one of them with a hole."""
+    for name, objects in IMAGES.items():
+        draw(folder, name)
+        features = [geojson_feature(label, *parts) for label, parts in objects]
+        write_json((folder / name).with_suffix(".geojson"), geojson_collection(*features))
+    return folder
+
+
+def write_geojson_with_holes(folder: Path) -> Path:
+    """As unimask writes an object with a hole, and names the image with its size."""
+    draw(folder, "a.png")
+    feature = geojson_feature("cat", IMAGES["a.png"][0][1][0], label="cat", label_id=0, score=0.5)
+    feature["geometry"]["coordinates"].append(geojson_ring(IMAGES["a.png"][1][1][0][::-1]))
+    image = {"file_name": "a.png", "height": SIZE[0], "width": SIZE[1]}
+    write_json(folder / "a.geojson", geojson_collection(feature, image=image))
+    return folder
+
+
 SEEDS = {
+    "geojson": ((write_geojson, write_geojson_with_holes), "*.geojson"),
     "via": ((write_via, write_via_csv), "*.[jc]s*"),
     "label-studio": ((write_label_studio, write_label_studio_min), "*.json"),
     "supervisely": ((write_supervisely,), "*.json"),

@@ -71,6 +71,17 @@ def test_labelme_draws_parts_and_holes(outlines):
     assert (fill(shapes[1]["points"]) | fill(shapes[2]["points"]) == PAIR.to_mask()).all()
 
 
+def test_labelme_polygons_start_at_a_vertex_that_occurs_once():
+    """LabelMe 5 drops later vertices that equal the first one, and with it bridges to holes."""
+    pinched = draw((4, 30, 5, 35), (10, 20, 12, 24), (0, 4, 35, 40), (22, 28, 14, 30))
+    segment = Segment.from_rle(LABELS, 0, pinched, id=1, score=0.9)
+    for outlines in ("exact", "simple"):
+        for shape in Result("instance", SIZE, LABELS, (segment,)).to_labelme(outlines)["shapes"]:
+            points = shape["points"]
+            assert points.count(points[0]) == 1 and len(points) > 12
+            assert (fill(points) == pinched.to_mask()).all()
+
+
 def test_semantic_regions_are_not_joined_to_objects():
     shapes = result("semantic").to_labelme()["shapes"]
     assert {s["group_id"] for s in shapes} == {None} and len(shapes) == 5

@@ -1,5 +1,8 @@
 """LabelMe's JSON: shapes of one image, which LabelMe 5 and X-AnyLabeling open and edit."""
 
+import numpy as np
+from jaxtyping import Num
+
 from unimask.formats.corner_polygons import join_polygons
 from unimask.formats.outlines import OutlineStyle, outline_parts
 from unimask.formats.run_length import RunLength
@@ -38,7 +41,7 @@ def labelme_shapes(
     return [
         {
             "label": label,
-            "points": join_polygons(list(part.loops)).astype(float).tolist(),
+            "points": start_at_single_vertex(join_polygons(list(part.loops))).tolist(),
             "group_id": group_id if len(parts) > 1 else None,
             "description": "",
             "shape_type": "polygon",
@@ -48,6 +51,16 @@ def labelme_shapes(
         }
         for part in parts
     ]
+
+
+def start_at_single_vertex(points: Num[np.ndarray, "n 2"]) -> Num[np.ndarray, "n 2"]:
+    """Rotate a polygon so that it starts at a vertex that occurs once, as floats.
+
+    LabelMe 5 leaves out each later vertex that equals the first one, which would break a bridge.
+    """
+    _, vertices, counts = np.unique(points, axis=0, return_inverse=True, return_counts=True)
+    first = int(np.argmax(counts[vertices.ravel()] == 1))
+    return np.roll(points, -first, axis=0).astype(np.float64)
 
 
 def labelme_file(

@@ -6,39 +6,16 @@ import warnings
 import numpy as np
 import pytest
 from outlines import CORNER, IMAGES, INSIDE, SIZE, SQUARE, draw, outline, write_json
+from tool_exports import geojson_collection as collection
+from tool_exports import geojson_feature as feature
+from tool_exports import geojson_ring as ring
+from tool_exports import write_geojson
 
 from unimask.datasets import detect_format, open_dataset
 from unimask.datasets.interface import DataWarning
 from unimask.errors import DataError
 
 pytest.importorskip("pycocotools.mask")
-
-
-def ring(points):
-    return [list(point) for point in [*points, points[0]]]
-
-
-def feature(name, *parts, **properties):
-    """As QuPath 0.4 and later write an annotation."""
-    several = len(parts) > 1
-    polygons = [[ring(part)] for part in parts]
-    return {
-        "type": "Feature",
-        "id": "0b9cf0ee-3f8b-4d1c-9d5e-0d1f4f5c5f11",
-        "geometry": {
-            "type": "MultiPolygon" if several else "Polygon",
-            "coordinates": polygons if several else polygons[0],
-        },
-        "properties": {
-            "objectType": "annotation",
-            "classification": {"name": name, "color": [200, 0, 10]},
-            **properties,
-        },
-    }
-
-
-def collection(*features, **others):
-    return {"type": "FeatureCollection", "features": list(features), **others}
 
 
 def write(folder, *features, **others):
@@ -48,10 +25,7 @@ def write(folder, *features, **others):
 
 
 def test_qupaths_exports_have_the_expected_classes_objects_and_pixels(tmp_path):
-    for name, objects in IMAGES.items():
-        draw(tmp_path, name)
-        features = [feature(label, *parts) for label, parts in objects]
-        write_json((tmp_path / name).with_suffix(".geojson"), collection(*features))
+    write_geojson(tmp_path)
     assert detect_format(tmp_path).format == "GeoJSON"
     dataset = open_dataset(tmp_path)
     assert dataset.labels.names == ("cap", "cat", "background")

@@ -213,6 +213,42 @@ def ade20k_full(folder: Path) -> Path:
     return folder
 
 
+def label_studio_brush(folder: Path) -> Path:
+    """Write brush masks of two labels, drawn with soft edges, and images named by task."""
+    for task in (3, 12):
+        save(folder / "images" / f"{task}.jpg", draw_photo(task))
+        ids = draw_cells(task % 5)
+        for label, region, value in (("Car", 0, 3), ("Car", 1, 7), ("Big tree-A", 0, 300)):
+            name = f"task-{task}-annotation-{task + 40}-by-1-tag-{label}-{region}.png"
+            save(folder / name, (ids == value).astype(np.uint8) * np.uint8(1 + 127 * region))
+    return folder
+
+
+def open_images(folder: Path) -> Path:
+    """Write masks of half the size of their images, two of which overlap, and their lists."""
+    folder = folder / "open-images-v6"
+    (folder / "annotations").mkdir(parents=True)
+    header = "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks"
+    for split, count in (("train", 3), ("validation", 2)):
+        rows = [header]
+        for number in range(count):
+            image = f"{split}{number:04x}"
+            save(folder / "images" / split / f"{image}.jpg", draw_photo(number))
+            for place, label in ((0, "/m/0k4j"), (1, "/m/01g317")):
+                mask = np.zeros((SIZE[0] // 2, SIZE[1] // 2), bool)
+                mask[2 + 6 * place : 14, 4 : 20 - 4 * place] = True
+                name = f"{image}_{label[1:].replace('/', '')}_{place}.png"
+                save(folder / "masks" / split / name, mask)
+                rows.append(f"{name},{image},{label},{place},0,1,0,1,,")
+        (folder / "annotations" / f"{split}-annotations-object-segmentation.csv").write_text(
+            "\n".join(rows) + "\n"
+        )
+    (folder / "annotations" / "oidv6-class-descriptions.csv").write_text(
+        "LabelName,DisplayName\n/m/0k4j,Car\n/m/01g317,Person\n"
+    )
+    return folder
+
+
 LAYOUTS = {
     write.__name__: write
     for write in (
@@ -224,6 +260,9 @@ LAYOUTS = {
         kitti_step,
         kitti_mots,
         kitti_mots_text,
+        ade20k_full,
+        label_studio_brush,
+        open_images,
     )
 }
 """Each of them by name; a layout is written into an empty folder, and its own is given back."""

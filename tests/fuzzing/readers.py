@@ -383,6 +383,7 @@ READERS = {
         published_layouts.kitti_mots_text,
     ),
     "ade20k-full": labelled(published_layouts.ade20k_full, pattern="*.json"),
+    "class-masks": labelled(published_layouts.label_studio_brush, published_layouts.open_images),
     "ade20k": labelled(*(LAYOUTS[n] for n in ("ade20k", "ade20k_objects", "ade20k_full"))),
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),

@@ -22,8 +22,10 @@ from unimask.datasets.maps.cellpose import find_cellpose
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
 from unimask.datasets.maps.kitti import find_kitti, find_kitti_step
+from unimask.datasets.maps.label_studio_brush import find_label_studio_brush
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.mots import find_mots
+from unimask.datasets.maps.open_images import find_open_images
 from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
@@ -64,6 +66,11 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         "01/t000.tif + 01_GT/SEG/man_seg000.tif (Cell Tracking Challenge)",
     ),
     ("cellpose", find_cellpose, "a_seg.npy or a_cp_masks.png beside a.png (cellpose)"),
+    (
+        "Open Images",
+        find_open_images,
+        "annotations/train-annotations-object-segmentation.csv + images/ + masks/ (Open Images)",
+    ),
     ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
@@ -81,6 +88,11 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         "Hugging Face image folder",
         find_metadata,
         "metadata.jsonl or metadata.csv beside images (Hugging Face image folder)",
+    ),
+    (
+        "Label Studio brush masks",
+        find_label_studio_brush,
+        "task-1-annotation-1-by-1-tag-LABEL-0.png + 1.jpg (Label Studio brush masks)",
     ),
     (
         "Hugging Face dataset",
@@ -104,6 +116,7 @@ NESTED_FINDERS = (
     find_kitti,
     find_kitti_step,
     find_mots,
+    find_open_images,
     find_coco_panoptic,
     find_coco_instances,
     find_yolo,
@@ -128,6 +141,8 @@ FORMAT_ALIASES = {
     "Pascal VOC": "voc pascal voc2012 pascalvoc2012 voc2007",
     "KITTI": "kittisemantic kittiinstance",
     "MOTS": "kittimots motspng motschallenge",
+    "Open Images": "openimagesv5 openimagesv6 openimagesv7",
+    "Label Studio brush masks": "labelstudiobrush labelstudiopng",
     "Cell Tracking Challenge": "ctc celltracking",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",

@@ -44,7 +44,7 @@ def draw_segments(task, objects, size, random):
         label = int(random.integers(0, 2 if task == "instance" else 3))
         label = number % 3 if task == "semantic" else label
         centre = random.uniform(0, size)
-        radius = random.uniform(2, max(size) / 4)
+        radius = random.uniform(2, max(2, max(size) / 4))
         mask = np.hypot(rows - centre[0], columns - centre[1]) < radius
         mask &= np.hypot(rows - centre[0], columns - centre[1]) > random.choice([0, radius / 2])
         if task != "instance":

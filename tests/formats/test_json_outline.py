@@ -5,10 +5,13 @@ import time
 import tracemalloc
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from unimask.formats import json_stream
+from unimask.errors import DataError
+from unimask.formats import json_outline, json_stream
 from unimask.formats.json_outline import read_json_outline
-from unimask.formats.json_stream import stream_lists
+from unimask.formats.json_stream import stream_items, stream_lists, stream_members
 
 CONTENT = {
     "info": {"year": 2024},
@@ -97,3 +100,46 @@ def test_the_scan_stops_after_the_first_items_of_a_list(tmp_path):
     assert found.counts == {"images": 200, "annotations": 64} and not found.complete
     assert found.item_keys("annotations") == {"a"} and found.may_have("z")
     assert read_json_outline(path).counts == {"images": 200, "annotations": 200}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab\u00e4\ud83d\ude00", max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(VALUES)
+def test_a_small_file_has_the_outline_that_a_scan_finds(tmp_path, content):
+    """Small files are parsed at once; the result is that of the parser for long files."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    parsed = json_outline.scan_small_file(str(path))
+    state = json_outline.OutlineScan("")
+    with json_stream.open_json(path) as stream:
+        state.complete = state.walk(json_stream.JsonReader(stream), 1 << 20)
+    assert parsed == state.outline()
+
+
+def test_keys_of_objects_are_found(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"image": {"height": 1, "width": 2}, "annotations": [{"id": 1}]}))
+    actual = read_json_outline(path)
+    assert actual.member_keys("image") == {"height", "width"}
+    assert actual.member_keys("annotations") == actual.member_keys("gone") == frozenset()
+
+
+def test_members_of_objects_are_streamed(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"a": [1, 2], "b": {"x": {"y": 1}, "z": [3]}, "c": 5}))
+    assert list(stream_members(path)) == [("a", [1, 2]), ("b", {"x": {"y": 1}, "z": [3]}), ("c", 5)]
+    assert list(stream_members(path, "b")) == [("x", {"y": 1}), ("z", [3])]
+    assert list(stream_members(path, "gone")) == []
+    path.write_text("[1, {}]")
+    assert list(stream_items(path)) == [1, {}]
+    for stream in (stream_members(path), stream_members(path, "b")):
+        with pytest.raises(DataError, match="is not the JSON it should be"):
+            list(stream)

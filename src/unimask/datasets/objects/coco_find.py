@@ -70,13 +70,13 @@ class CocoJson:
 
 def find_coco_jsons(folder: Path) -> list[CocoJson]:
     """Return the COCO JSON files in a folder, and in its inner folders named like labels."""
-    inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in LABEL_FOLDERS]
+    inner = [folder / name for name in sorted(os.listdir(folder)) if name.lower() in LABEL_FOLDERS]
     jsons = []
     for place in (folder, *filter(Path.is_dir, inner)):
-        for file in sorted(place.glob("*.json")):
-            if not is_ignored(file.name) and (json := inspect_json(file)) is not None:
-                jsons.append(json)
-    return jsons
+        for name in sorted(os.listdir(place)):
+            if name.endswith(".json") and not is_ignored(name):
+                jsons.append(inspect_json(place / name))
+    return [json for json in jsons if json is not None]
 
 
 def inspect_json(file: Path) -> CocoJson | None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from unimask.datasets.image_files import index_path_ends, list_files
 from unimask.datasets.interface import (
-    ALL_IMAGES,
     DatasetOptions,
     DetectedDataset,
     Evidence,
@@ -16,7 +15,9 @@ from unimask.datasets.interface import (
     warn_left_out,
 )
 from unimask.datasets.objects.annotations import AnnotationBuilder
+from unimask.datasets.objects.collector import group_by_split, notes_on_files
 from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
+from unimask.datasets.objects.json_kinds import outline_of
 from unimask.datasets.objects.labelme_images import find_labelme_images, read_size
 from unimask.datasets.objects.labelme_records import (
     SHAPES_WITHOUT_PIXELS,
@@ -28,14 +29,10 @@ from unimask.datasets.objects.labelme_records import (
 from unimask.datasets.objects.outlines import Mask, merge_masks
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, file_path
-from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
 FORMAT = "LabelMe"
-OUTLINE_CHARACTERS = 1 << 20
-"""Number of leading characters that determine whether a file is LabelMe's."""
-
 LABELME_KEYS = frozenset(
     (
         *("version", "flags", "shapes", "lineColor", "fillColor"),
@@ -54,33 +51,25 @@ def find_labelme(folder: Path) -> DetectedDataset | None:
     files = [file for file in jsons if is_labelme(file)]
     if not files:
         return None
-    splits: dict[str, list[Path]] = {}
-    for file in files:
-        parts = [part.lower() for part in file.relative_to(folder).parts[:-1]]
-        split = next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), ALL_IMAGES)
-        splits.setdefault(split, []).append(file)
-    if len(splits) > 1 and ALL_IMAGES in splits:
-        splits.pop(ALL_IMAGES)
-    others = sorted(set(jsons) - set(files))
-    note = (
-        f"JSON files of other kinds are ignored: {len(others)}, such as {others[0].name}"
-        if others
-        else ""
-    )
+    splits = group_by_split(folder, files)
+    notes = list(notes_on_files(files, splits))
+    if others := sorted(set(jsons) - set(files)):
+        kinds = f"{len(others)}, such as {others[0].name}"
+        notes.append(f"JSON files of other kinds are ignored: {kinds}")
     return DetectedDataset(
         FORMAT,
         {split: partial(open_labelme, folder, splits, split) for split in splits},
         (),
         Evidence.CONTENT,
         f"{files[0].name} lists shapes",
-        (note,) if note else (),
+        tuple(notes),
         has_class_names=True,
     )
 
 
 def is_labelme(file: Path) -> bool:
     """Return whether a JSON file lists shapes, as those of LabelMe and compatible tools do."""
-    outline = read_json_outline(file, OUTLINE_CHARACTERS)
+    outline = outline_of(file)
     if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= LABELME_KEYS:
         outline = read_json_outline(file)  # the embedded image precedes the shapes
     others = outline.keys.keys() & LABELME_KEYS - {"shapes"}

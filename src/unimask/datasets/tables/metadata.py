@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -86,8 +87,9 @@ class LabelColumns:
 
 def find_metadata(folder: Path) -> DetectedDataset | None:
     """Detect metadata files in the folder and its inner folders, which may be splits."""
-    inner = [path for path in sorted(folder.iterdir()) if not is_ignored(path.name)]
-    places = [folder, *filter(Path.is_dir, inner)]
+    with os.scandir(folder) as entries:
+        inner = [each.path for each in entries if each.is_dir() and not is_ignored(each.name)]
+    places = [folder, *map(Path, sorted(inner))]
     files = [file for place in places if (file := find_file(place)) is not None]
     if not files:
         return None

@@ -175,8 +175,13 @@ def mutated_content(suffix: str, data: bytes, random: Random) -> bytes:
     """Mutate the content of a file by its format, or its bytes in every seventh case."""
     if not data or random.random() < 0.15:
         return random.choice((flipped, mutated_bytes))(data, random)
-    if suffix in (".json", ".jsonl"):
+    if suffix == ".json":
         return mutated_json(json.loads(data), random)
+    if suffix == ".jsonl":
+        lines = data.splitlines()
+        row = random.randrange(len(lines))
+        lines[row] = mutated_json(json.loads(lines[row]), random)
+        return b"\n".join(lines) + b"\n"
     if suffix in (".xml",):
         return mutated_xml(data.decode(), random)
     if suffix in (".txt", ".yaml", ".yml", ".csv", ".md"):

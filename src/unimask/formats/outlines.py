@@ -22,6 +22,9 @@ SMALL_AREA = 100
 TINY_AREA = 16
 """Area in pixels up to which parts and holes stay exact, since they could vanish."""
 
+FEW_VERTICES = 8
+"""Number of vertices up to which the exact outline is simple enough."""
+
 TOLERANCES = (2.0, 1.7, 1.4, 1.2, 1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Distances in pixels between an outline and its simplification, of which the largest that keeps
 the mask is used. Larger ones would be visible as wrong edges."""
@@ -154,6 +157,8 @@ def simplify_parts(
     simplified: the first is better for straight edges, the second for curved ones.
     """
     best = parts
+    if all(len(loop) <= FEW_VERTICES for part in parts for loop in part.loops):
+        return parts
     for candidates in (parts, [map_part(part, cut_corners) for part in parts]):
         simple = simplify_most(candidates, mask, box)
         if simple is not None and count_vertices(simple) < count_vertices(best):
@@ -165,13 +170,13 @@ def simplify_most(
     parts: list[OutlinePart], mask: Bool[np.ndarray, "h w"], box: Box
 ) -> list[OutlinePart] | None:
     """Simplify outlines with the largest tolerance that keeps the mask; None if none does."""
-    tolerances = [[vertex_tolerances(loop) for loop in part.loops] for part in parts]
+    limits = [[vertex_limits(loop) for loop in part.loops] for part in parts]
     found, low, high = None, 0, len(TOLERANCES)
     while low < high:  # The IoU grows as the tolerance falls, except for single pixels.
         middle = (low + high) // 2
         simple = [
-            remove_vertices(part, limits, TOLERANCES[middle])
-            for part, limits in zip(parts, tolerances, strict=True)
+            remove_vertices(part, part_limits, TOLERANCES[middle])
+            for part, part_limits in zip(parts, limits, strict=True)
         ]
         if keeps_mask(simple, mask, box):
             found, high = simple, middle
@@ -180,14 +185,21 @@ def simplify_most(
     return found
 
 
+def vertex_limits(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+    """Return the tolerance up to which each vertex is kept; infinite for tiny loops."""
+    if abs(signed_area(loop)) <= TINY_AREA:
+        return np.full(len(loop), np.inf)
+    return vertex_tolerances(loop, TOLERANCES[-1])
+
+
 def remove_vertices(
-    part: OutlinePart, vertex_limits: list[Float[np.ndarray, " _"]], tolerance: float
+    part: OutlinePart, limits: list[Float[np.ndarray, " _"]], tolerance: float
 ) -> OutlinePart:
-    """Remove vertices that a tolerance makes superfluous; loops that could vanish stay whole."""
+    """Remove vertices that a tolerance makes superfluous; loops that would vanish stay whole."""
     loops = []
-    for loop, limits in zip(part.loops, vertex_limits, strict=True):
-        kept = loop[limits > tolerance]
-        loops.append(kept if len(kept) >= 3 and abs(signed_area(loop)) > TINY_AREA else loop)
+    for loop, loop_limits in zip(part.loops, limits, strict=True):
+        kept = loop[loop_limits > tolerance]
+        loops.append(kept if len(kept) >= 3 else loop)
     return OutlinePart(loops[0], tuple(loops[1:]))
 
 
@@ -208,8 +220,8 @@ def map_part(part: OutlinePart, change) -> OutlinePart:
 
 def signed_area(loop: Num[np.ndarray, "_ 2"]) -> float:
     """Return the area of a polygon, positive if it is counterclockwise where y points upwards."""
-    x, y = loop.T.astype(np.float64)
-    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+    x, y = np.concatenate([loop, loop[:1]]).T.astype(np.float64)
+    return float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum() / 2)
 
 
 def count_vertices(parts: list[OutlinePart]) -> int:

@@ -31,7 +31,7 @@ def rasterise(polygons: Iterable[Num[np.ndarray, "_ 2"]], box: Box) -> Bool[np.n
     for polygon in polygons:
         columns, rows = column_crossings(polygon)
         inside = (columns >= left) & (columns < right)
-        place = (columns - left) * height + np.clip(rows, top, bottom) - top
+        place = (columns - left) * height + np.minimum(np.maximum(rows, top), bottom) - top
         places.append(place[inside])
     toggles = np.bincount(np.concatenate(places), minlength=height * width + 1)[:-1]
     return (np.cumsum(toggles) % 2 == 1).reshape(width, height).T
@@ -61,7 +61,7 @@ def trace_outline(
     Along the longer axis of an edge there is one point per step. Points are the same in both
     directions of an edge, so that an edge traversed forth and back encloses nothing.
     """
-    starts, ends = vertices, np.roll(vertices, -1, axis=0)
+    starts, ends = vertices, np.concatenate([vertices[1:], vertices[:1]])
     lengths = np.abs(ends - starts)
     is_flat = lengths[:, 0] >= lengths[:, 1]
     steps = lengths.max(axis=1)

@@ -4,7 +4,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 
-def vertex_tolerances(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
+def vertex_tolerances(
+    loop: Num[np.ndarray, "n 2"], minimum: float = 0.0
+) -> Float[np.ndarray, " n"]:
     """Return, for each vertex of a closed polygon, the tolerance up to which it is kept.
 
     The vertices above a tolerance are those that the algorithm of Douglas and Peucker keeps with
@@ -13,6 +15,7 @@ def vertex_tolerances(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
 
     Args:
         loop: Vertices x, y, of which the last is not the first again.
+        minimum: Tolerance of interest; vertices that lower ones keep get 0.
     """
     count = len(loop)
     points = np.concatenate([loop, loop[:1]]).astype(np.float64)
@@ -35,12 +38,13 @@ def vertex_tolerances(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
         )
         maxima = np.maximum.reduceat(distances, firsts)
         is_maximum = np.flatnonzero(distances == maxima[sections])
-        first_of_section = np.unique(sections[is_maximum], return_index=True)[1]
-        splits = inner[is_maximum[first_of_section]]
-        bounds = np.minimum(bounds, maxima)
+        is_first = np.concatenate([[True], np.diff(sections[is_maximum]) > 0])
+        is_split = maxima > minimum
+        splits = inner[is_maximum[is_first]][is_split]
+        bounds = np.minimum(bounds, maxima)[is_split]
         limits[splits] = bounds
-        starts = np.stack([starts, splits], axis=1).ravel()
-        ends = np.stack([splits, ends], axis=1).ravel()
+        starts = np.stack([starts[is_split], splits], axis=1).ravel()
+        ends = np.stack([splits, ends[is_split]], axis=1).ravel()
         bounds = np.repeat(bounds, 2)
 
 
@@ -53,7 +57,7 @@ def segment_distances(
     directions, offsets = ends - starts, points - starts
     lengths = (directions**2).sum(axis=1)
     shares = (offsets * directions).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-    nearest = np.clip(shares, 0, 1)[:, None] * directions
+    nearest = np.minimum(np.maximum(shares, 0), 1)[:, None] * directions
     return np.hypot(*(offsets - nearest).T)
 
 
@@ -63,7 +67,7 @@ def cut_corners(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
     Args:
         loop: Vertices at corners of pixels, with edges along rows and columns in turn.
     """
-    following = np.roll(loop, -1, axis=0)
+    following = np.concatenate([loop[1:], loop[:1]])
     lengths = np.abs(following - loop).sum(axis=1)
     halves = (following - loop) / (2 * lengths[:, None])
     pairs = np.stack([loop + halves, following - halves], axis=1)

@@ -64,7 +64,7 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     report = json.loads(target.read_text())
     assert report["images"] == 2 and set(report) == {
         "generator", "task", "data", "description", "split", "images", "metrics", "per_class",
-        "notes",
+        "notes", "calibration",
     }  # fmt: skip
 
 

@@ -92,3 +92,16 @@ def test_images_and_their_labels_in_inner_folders_are_found(tmp_path, name):
     for scene in ("scene 1", "camera b"):
         move_into(tmp_path / "data", scene)
         assert read(tmp_path / "data") == expected
+
+
+@pytest.mark.parametrize("name", ["LabelMe", "YOLO", "published voc", "published cellpose"])
+def test_commands_take_a_dataset_in_inner_folders(tmp_path, command, name):
+    """`train` and `evaluate` open datasets in the same way."""
+    (tmp_path / "data" / "export" / "v1").mkdir(parents=True)
+    WRITERS[name](tmp_path / "data" / "export" / "v1")
+    code, printed, err = command("check", tmp_path / "data")
+    assert not err and "0 corrupt" in printed
+    code, printed, err = command("convert", tmp_path / "data", tmp_path / "out", "--to", "coco")
+    assert code == 0, err
+    expected = {split: len(entries[2]) for split, entries in read(tmp_path / "data").items()}
+    assert {split: len(entries[2]) for split, entries in read(tmp_path / "out").items()} == expected

@@ -6,6 +6,7 @@ decides, which prefers richer labels: panoptic labels before objects, outlines w
 those without, and lists of objects before label maps.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -181,17 +182,21 @@ class Candidates:
     Attributes:
         formats: Detected formats, the most likely first.
         failures: Formats whose detection failed, and the error of each.
+        levels: Folders below each folder that was searched.
     """
 
     formats: list[DetectedDataset] = field(default_factory=list)
     failures: list[tuple[str, DataError | MissingExtraError]] = field(default_factory=list)
+    levels: dict[Path, list[list[Path]]] = field(default_factory=dict)
 
     def detect(self, format: str, find: Finder, folder: Path) -> None:
         """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
             result = find(folder) or find_splits(folder, find)
             if result is None and find in NESTED_FINDERS:
-                result = find_nested(folder, find)
+                if folder not in self.levels:
+                    self.levels[folder] = inner_levels(folder)
+                result = find_nested(folder, find, self.levels[folder])
         except (DataError, MissingExtraError) as error:
             self.failures.append((format, error))
         except OSError as error:
@@ -308,17 +313,20 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
     return candidates
 
 
-def find_nested(folder: Path, find: Finder) -> DetectedDataset | None:
+def find_nested(
+    folder: Path, find: Finder, levels: Sequence[Sequence[Path]]
+) -> DetectedDataset | None:
     """Detect one format in the folders below a folder; None if several folders have it.
+
+    Args:
+        folder: Folder of the dataset.
+        find: Finder of the format.
+        levels: Folders below it; see `inner_levels`.
 
     Raises:
         DataError: Several folders have the layout of one published dataset.
     """
-    level = [folder]
-    for _ in range(MAX_NESTED_FOLDERS):
-        level = [inner for each in level for inner in subfolders(each)]
-        if len(level) > MAX_SUBFOLDERS:
-            return None
+    for level in levels:
         detected = {inner: result for inner in level if (result := find(inner)) is not None}
         detected = {p: each for p, each in detected.items() if each.evidence > Evidence.EMPTY}
         if len(detected) == 1:
@@ -331,9 +339,19 @@ def find_nested(folder: Path, find: Finder) -> DetectedDataset | None:
     return None
 
 
+def inner_levels(folder: Path) -> list[list[Path]]:
+    """Return the folders below a folder by their depth, down to the first level with too many."""
+    levels = [[folder]]
+    while len(levels) <= MAX_NESTED_FOLDERS and 0 < len(levels[-1]) <= MAX_SUBFOLDERS:
+        levels.append([inner for each in levels[-1] for inner in subfolders(each)])
+    return [level for level in levels[1:] if len(level) <= MAX_SUBFOLDERS]
+
+
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder, without hidden ones."""
-    return [p for p in folder.iterdir() if p.is_dir() and not is_ignored(p.name)]
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not is_ignored(entry.name) and entry.is_dir()]
+    return [folder / name for name in sorted(names)]
 
 
 def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> None:

@@ -5,6 +5,7 @@ silver truth, computed masks of all frames. `GT/TRA` marks all cells of all fram
 datasets by small markers, which are no masks.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ class Sequences:
 def find_cell_tracking(folder: Path) -> DetectedDataset | None:
     """Detect sequences `NN/t000.tif` beside `NN_GT/` or `NN_ST/`."""
     sequences, num_sequences = Sequences(folder), 0
-    for inner in sorted(path for path in folder.iterdir() if SEQUENCE.fullmatch(path.name)):
+    for inner in sorted(folder / name for name in os.listdir(folder) if SEQUENCE.fullmatch(name)):
         kinds = (f"{inner.name}_GT", f"{inner.name}_ST")
         if inner.is_dir() and any((folder / kind).is_dir() for kind in kinds):
             sequences.add(inner)

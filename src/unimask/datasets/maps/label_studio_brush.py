@@ -61,19 +61,14 @@ class BrushMask:
 def find_label_studio_brush(folder: Path) -> DetectedDataset | None:
     """Detect masks by their names."""
     tasks: dict[int, list[BrushMask]] = defaultdict(list)
-    images: dict[int, list[Path]] = defaultdict(list)
     for place, names in walk_folders(folder):
         for name in names:
-            path = place / name
             if match := MASK_NAME.fullmatch(name):
-                tasks[int(match[1])].append(BrushMask(path, int(match[2]), match[5]))
-            elif path.suffix.lower() in IMAGE_SUFFIXES and (
-                match := IMAGE_STEM.fullmatch(path.stem)
-            ):
-                images[int(match[1])].append(path)
+                mask = BrushMask(place / name, int(match[2]), match[5])
+                tasks[int(match[1])].append(mask)
     if not tasks:
         return None
-    opener = partial(open_brush_masks, folder, tasks, images)
+    opener = partial(open_brush_masks, folder, tasks)
     reason = "names of masks that Label Studio writes"
     return DetectedDataset(
         FORMAT, {ALL_IMAGES: opener}, (), Evidence.NAMES, reason, has_class_names=True
@@ -83,7 +78,6 @@ def find_label_studio_brush(folder: Path) -> DetectedDataset | None:
 def open_brush_masks(
     folder: Path,
     tasks: Mapping[int, Sequence[BrushMask]],
-    images: Mapping[int, Sequence[Path]],
     options: DatasetOptions,
 ) -> Dataset:
     """Open the images of the tasks that have masks; the latest annotation of a task is read.
@@ -92,7 +86,7 @@ def open_brush_masks(
         DataError: The image of a task is not known.
     """
     names = tuple(sorted({mask.label for masks in tasks.values() for mask in masks}))
-    pairs, num_older = Pairs(), 0
+    images, pairs, num_older = find_task_images(folder), Pairs(), 0
     for task, masks in sorted(tasks.items()):
         if len(images.get(task, ())) != 1:
             raise DataError(
@@ -111,6 +105,17 @@ def open_brush_masks(
     )
     info = DatasetInfo(FORMAT, notes=notes)
     return open_class_masks(pairs, folder, names, read_brush_mask, info, options)
+
+
+def find_task_images(folder: Path) -> dict[int, list[Path]]:
+    """Return the images whose names are numbers of tasks."""
+    images: dict[int, list[Path]] = defaultdict(list)
+    for place, names in walk_folders(folder):
+        for path in map(place.joinpath, names):
+            match = IMAGE_STEM.fullmatch(path.stem)
+            if match and path.suffix.lower() in IMAGE_SUFFIXES:
+                images[int(match[1])].append(path)
+    return images
 
 
 def read_brush_mask(file: File, _: MaskSet) -> Bool[np.ndarray, "h w"]:

@@ -5,6 +5,7 @@ ignored regions. Text files hold a line per object: frame, id, class id, height,
 run lengths (https://www.vision.rwth-aachen.de/page/mots).
 """
 
+import os
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unimask.datasets.image_files import walk_folders
+from unimask.datasets.image_files import data_subfolders, walk_folders
 from unimask.datasets.interface import (
     ALL_IMAGES,
     Dataset,
@@ -162,7 +163,7 @@ def find_mots_challenge(folder: Path) -> DetectedDataset | None:
             continue
         sequences = {
             path.name: (path / "img1", path / "gt" / "gt.txt")
-            for path in sorted(place.iterdir())
+            for path in [place / name for name in data_subfolders(place, inner_names(place))]
             if (path / "img1").is_dir() and is_mots_text(path / "gt" / "gt.txt")
         }
         if sequences:
@@ -173,6 +174,12 @@ def find_mots_challenge(folder: Path) -> DetectedDataset | None:
                 FORMAT, {split: opener}, (), Evidence.LAYOUT, reason, has_class_names=True
             )
     return None
+
+
+def inner_names(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if entry.is_dir()]
 
 
 def open_texts(

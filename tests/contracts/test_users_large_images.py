@@ -31,11 +31,11 @@ def memory(key):
 
 model, (image, folder, *tasks) = unimask.load(sys.argv[1]), sys.argv[2:]
 for task in tasks:
-    model.predict(np.zeros((64, 64, 3), np.uint8), task).save(folder, "small")
+    model.predict(np.zeros((64, 64, 3), np.uint8), task).save(folder, "small", confidence=True)
 before = memory("VmRSS")
 for task in tasks:
     open("/proc/self/clear_refs", "w").write("5")
-    model.predict(image, task).save(folder, task)
+    model.predict(image, task).save(folder, task, confidence=True)
     print(task, memory("VmHWM") - before)
 """
 

@@ -117,8 +117,8 @@ class Result:
 
         It is computed when it is first read, in blocks. For this, a result keeps mask logits where
         they vary: of panoptic and instance results at most 4 bytes per logit in the segments'
-        boxes, exact to 2^-17; of semantic results at most 2 bytes per logit of every query, exact
-        to 0.006. Trained networks need a tenth.
+        boxes, which changes it by at most 2^-17; of semantic results at most 2 bytes per logit of
+        every query, whose rounding changes it by up to 0.001. Trained networks need a tenth.
 
         Raises:
             SettingsError: The result is not a prediction, but was read from a file.

@@ -80,7 +80,7 @@ def main() -> None:
             predicting, result = timed(lambda: model.predict(path, task))  # noqa: B023
             source = result.confidence_source
             reading, confidence = timed(lambda: result.confidence)  # noqa: B023
-            ready = model.prepare(path, None, 10**9).ready
+            ready = model.prepare(path, None, 10**9).preprocessed
             with torch.inference_mode():
                 output = model.logits(ready.pixel_values[None], task)
                 error = np.abs(confidence - definition(output, ready, result))

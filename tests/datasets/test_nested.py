@@ -8,6 +8,7 @@ import numpy as np
 import outlines
 import published_layouts
 import pytest
+import tool_exports
 from fuzzing.readers import write_panoptic, write_saved_tables, write_tables
 
 from unimask.datasets import open_dataset
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::unimask.datasets.interface.Data
 
 WRITERS = {
     **outlines.WRITERS,
+    **{writer.__name__: writer for writers, _ in tool_exports.SEEDS.values() for writer in writers},
     "COCO panoptic": write_panoptic,
     "parquet": write_tables,
     "saved tables": write_saved_tables,
@@ -41,7 +43,7 @@ WRITERS = {
 
 NOT_DEEPER = {
     f"published {name}" for name in ("cell_tracking", "dsb2018", "kitti_step", "kitti_mots_text")
-}
+} | {"write_youtube_vis"}
 """Layouts whose innermost folders mean an image or a sequence."""
 
 SUFFIXES = IMAGE_SUFFIXES | {".npz"}
@@ -78,7 +80,7 @@ def move_into(folder: Path, scene: str) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
     stems = {path.stem for path in files if path.suffix.lower() in SUFFIXES}
     for path in files:
-        own = path.suffix in (".txt", ".json") and path.stem in stems
+        own = path.suffix in (".txt", ".json", ".geojson") and path.stem in stems
         if own or path.suffix.lower() in SUFFIXES:
             (path.parent / scene).mkdir(exist_ok=True)
             path.rename(path.parent / scene / path.name)

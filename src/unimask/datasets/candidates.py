@@ -6,14 +6,13 @@ decides, which prefers richer labels: panoptic labels before objects, outlines w
 those without, and lists of objects before label maps.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.image_files import is_ignored, list_files
+from unimask.datasets.image_files import list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
@@ -28,6 +27,15 @@ from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.mots import find_mots
 from unimask.datasets.maps.open_images import find_open_images
 from unimask.datasets.maps.voc import find_voc
+from unimask.datasets.nested_folders import (
+    MAX_NESTED_FOLDERS,
+    MAX_SUBFOLDERS,
+    Finder,
+    find_nested,
+    inner_levels,
+    subfolders,
+    unwrap_folder,
+)
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.darwin import find_darwin
@@ -45,8 +53,6 @@ from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_
 from unimask.datasets.tables.metadata import find_metadata
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
-
-Finder = Callable[[Path], DetectedDataset | None]
 
 FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
@@ -168,12 +174,6 @@ FORMAT_ALIASES = {
 ATTRIBUTE_FORMATS = ("VIA",)
 """Formats whose objects have attributes of any name, one of which holds the class."""
 
-MAX_NESTED_FOLDERS = 4
-"""Maximum depth of nested folders, each alone in another."""
-
-MAX_SUBFOLDERS = 64
-"""Maximum number of inner folders that are inspected if the folder itself has no known format."""
-
 
 @dataclass
 class Candidates:
@@ -264,6 +264,7 @@ def find_candidates(folder: Path, format: str | None) -> Candidates:
         candidates = Candidates()
         candidates.detect("Hugging Face dataset", find_on_hub, folder)
     else:
+        folder = unwrap_folder(folder)
         candidates = detect_formats(folder, format)
         if not candidates.formats and not candidates.failures:
             candidates = detect_in_subfolders(folder, format)
@@ -311,47 +312,6 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
             if find is not COSTLY_FINDER:
                 candidates.detect(name, partial(find_splits, find=find, any_name=True), folder)
     return candidates
-
-
-def find_nested(
-    folder: Path, find: Finder, levels: Sequence[Sequence[Path]]
-) -> DetectedDataset | None:
-    """Detect one format in the folders below a folder; None if several folders have it.
-
-    Args:
-        folder: Folder of the dataset.
-        find: Finder of the format.
-        levels: Folders below it; see `inner_levels`.
-
-    Raises:
-        DataError: Several folders have the layout of one published dataset.
-    """
-    for level in levels:
-        detected = {inner: result for inner in level if (result := find(inner)) is not None}
-        detected = {p: each for p, each in detected.items() if each.evidence > Evidence.EMPTY}
-        if len(detected) == 1:
-            return next(iter(detected.values()))
-        if detected and all(each.evidence == Evidence.LAYOUT for each in detected.values()):
-            names = ", ".join(str(inner.relative_to(folder)) for inner in detected)
-            raise DataError(f"{folder} holds {len(detected)} datasets ({names}): pass one of them")
-        if detected:
-            return None
-    return None
-
-
-def inner_levels(folder: Path) -> list[list[Path]]:
-    """Return the folders below a folder by their depth, down to the first level with too many."""
-    levels = [[folder]]
-    while len(levels) <= MAX_NESTED_FOLDERS and 0 < len(levels[-1]) <= MAX_SUBFOLDERS:
-        levels.append([inner for each in levels[-1] for inner in subfolders(each)])
-    return [level for level in levels[1:] if len(level) <= MAX_SUBFOLDERS]
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, without hidden ones."""
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not is_ignored(entry.name) and entry.is_dir()]
-    return [folder / name for name in sorted(names)]
 
 
 def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> None:

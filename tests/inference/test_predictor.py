@@ -170,6 +170,18 @@ def test_thresholds_change_what_is_kept(predictor):
 
 
 @pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_without_confidence_nothing_is_retained_and_the_segments_are_the_same(predictor, task):
+    image = draw_images()[0]
+    result = predictor.predict(image, task)
+    bare = predictor.predict(image, task, retain_confidence=False)
+    assert bare.confidence_source is None and result.confidence_source is not None
+    assert np.array_equal(bare.segmentation, result.segmentation)
+    assert [s.score for s in bare.segments] == [s.score for s in result.segments]
+    with pytest.raises(SettingsError, match="retain_confidence"):
+        _ = bare.confidence
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
 def test_confidence_is_that_of_the_segments(predictor, task):
     """Alone, in a list and in a batch; drawing and saving do not compute it."""
     image = draw_images()[0]

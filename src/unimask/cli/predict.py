@@ -138,6 +138,7 @@ def predict(
         batch_size=batch_size,
         window=limits,
         max_pixels=max_pixels,
+        retain_confidence=confidence,
         on_error="yield",
     )
     with grouped_range_warnings(), closing(outcomes):

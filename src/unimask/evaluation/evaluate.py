@@ -114,13 +114,16 @@ def evaluate(
             "categories applies only to results: a model's classes are matched by name"
         )
     check_output_files(json, page, overwrite=overwrite)
+    is_calibrated = json is not None or page is not None
     provider: ResultProvider
     if results is not None:
         dataset = open_dataset(data, split, format=format, masks=masks)
         provider = FileResults(results, dataset, task, categories)
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
-        provider = open_predictions(predictor, data, split, task, format, window, masks)
+        provider = open_predictions(
+            predictor, data, split, task, format, window, masks, retain_confidence=is_calibrated
+        )
     scorer = build_scorer(
         provider.task,
         provider.labels,
@@ -129,9 +132,7 @@ def evaluate(
         ap=choose_ap_definition(provider.dataset, ap),
     )
     collector = None if page is None else PageCollector(provider.labels, provider.task)
-    calibration = None
-    if json is not None or page is not None:
-        calibration = CalibrationCollector(provider.task, scorer)
+    calibration = CalibrationCollector(provider.task, scorer) if is_calibrated else None
     scores = score(provider, scorer, [collector, calibration], progress)
     report = {
         "task": scores["task"],

@@ -46,14 +46,23 @@ class Predictions:
         predictor: Model that predicts.
         dataset: Dataset with the ground truth.
         task: Task to predict; by default the model's most demanding task that the labels support.
+        retain_confidence: Whether results retain what `Result.confidence` needs.
 
     Raises:
         DataError: Model and dataset have different classes.
         TaskError: The model or the labels do not support the task.
     """
 
-    def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        dataset: Dataset,
+        task: str | None,
+        *,
+        retain_confidence: bool = False,
+    ) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
+        self.retain_confidence = retain_confidence
         self.task: Task = predictor.resolve_task(task or widest_common_task(predictor, dataset))
         check_tasks(dataset, (self.task,))
         self.classes = match_model_classes(predictor, dataset, self.task)
@@ -65,7 +74,11 @@ class Predictions:
     def result(self, index: int, sample: Sample) -> Result:
         """Predict an image."""
         result = self.predictor.predict(
-            sample.image, self.task, threshold=self.threshold, window=UINT8_WINDOW
+            sample.image,
+            self.task,
+            threshold=self.threshold,
+            window=UINT8_WINDOW,
+            retain_confidence=self.retain_confidence,
         )
         self.num_images += 1
         self.num_empty += not result.segments
@@ -128,11 +141,13 @@ def open_predictions(
     format: str | None = None,
     window: Window = None,
     masks: str | None = None,
+    *,
+    retain_confidence: bool = False,
 ) -> Predictions:
     """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
     set_window(dataset, window or predictor.description.preprocessing.window)
-    return Predictions(predictor, dataset, task)
+    return Predictions(predictor, dataset, task, retain_confidence=retain_confidence)
 
 
 def widest_common_task(predictor: Predictor, dataset: Dataset) -> Task | None:

@@ -120,6 +120,7 @@ class Predictor:
         batch_size: int = 1,
         window: Window = None,
         max_pixels: int = MAX_PIXELS,
+        retain_confidence: bool = True,
     ) -> Result: ...
 
     @overload
@@ -132,6 +133,7 @@ class Predictor:
         batch_size: int = 1,
         window: Window = None,
         max_pixels: int = MAX_PIXELS,
+        retain_confidence: bool = True,
     ) -> list[Result]: ...
 
     def predict(
@@ -143,6 +145,7 @@ class Predictor:
         batch_size=1,
         window=None,
         max_pixels=MAX_PIXELS,
+        retain_confidence=True,
     ):
         """Segment images.
 
@@ -162,6 +165,7 @@ class Predictor:
             window: Values mapped to 0 and 255, or "auto"; see `read_image`. By default that of
                 the training, if any; (0, 255) leaves 8-bit images unchanged.
             max_pixels: Largest number of pixels per image; larger images are refused.
+            retain_confidence: Whether results retain the logits that `Result.confidence` needs.
 
         Returns:
             One result for one image; a list for a list, folder or pattern; an iterator for an
@@ -179,6 +183,7 @@ class Predictor:
             batch_size=batch_size,
             window=window,
             max_pixels=max_pixels,
+            retain_confidence=retain_confidence,
         )
         if is_single(images):
             return next(results)
@@ -196,6 +201,7 @@ class Predictor:
         batch_size: int = 1,
         window: Window = None,
         max_pixels: int = MAX_PIXELS,
+        retain_confidence: bool = True,
         on_error: Literal["raise"] = "raise",
     ) -> Generator[Result]: ...
 
@@ -209,6 +215,7 @@ class Predictor:
         batch_size: int = 1,
         window: Window = None,
         max_pixels: int = MAX_PIXELS,
+        retain_confidence: bool = True,
         on_error: Literal["yield"],
     ) -> Generator[Result | ImageError]: ...
 
@@ -221,6 +228,7 @@ class Predictor:
         batch_size: int = 1,
         window: Window = None,
         max_pixels: int = MAX_PIXELS,
+        retain_confidence: bool = True,
         on_error: OnError = "raise",
     ) -> Generator[Result | ImageError]:
         """Segment images one after another, in constant memory.
@@ -233,6 +241,7 @@ class Predictor:
             batch_size: See `predict`; results of a batch follow when it is complete.
             window: See `predict`.
             max_pixels: See `predict`.
+            retain_confidence: See `predict`.
             on_error: What an image that cannot be read does: "raise" raises its `ImageError` after
                 the results of the images before it; "yield" yields the error in the place of the
                 result and continues.
@@ -266,7 +275,7 @@ class Predictor:
             with closing(prefetched(sources, prepare, batch_size + 1)) as pending:
                 for group in equal_sizes(pending, batch_size):
                     if not isinstance(group, ImageError):
-                        yield from self.run(group, resolved_task, threshold)
+                        yield from self.run(group, resolved_task, threshold, retain_confidence)
                     elif on_error == "yield":
                         yield group
                     else:
@@ -304,7 +313,9 @@ class Predictor:
         return Pending(source, image, preprocessed, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()
-    def run(self, batch: list[Pending], task: Task, threshold: float | None) -> Iterator[Result]:
+    def run(
+        self, batch: list[Pending], task: Task, threshold: float | None, retain_confidence: bool
+    ) -> Iterator[Result]:
         """Segment images of equal padded size."""
         start = time.perf_counter()
         pixel_values = torch.stack([item.preprocessed.pixel_values for item in batch])
@@ -313,7 +324,9 @@ class Predictor:
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):
             start = time.perf_counter()
-            result = self.postprocess(output, index, item.preprocessed, task, threshold)
+            result = self.postprocess(
+                output, index, item.preprocessed, task, threshold, retain_confidence
+            )
             release_freed_memory(item.image.shape[0] * item.image.shape[1])
             speed = {
                 "preprocess": item.milliseconds,
@@ -340,6 +353,7 @@ class Predictor:
         preprocessed: Preprocessed,
         task: Task,
         threshold: float | None,
+        retain_confidence: bool = True,
     ) -> Result:
         """Convert one image's logits to a result."""
         rules = self.description.postprocessing
@@ -361,6 +375,7 @@ class Predictor:
             min_visible=rules.min_visible,
             resize=rules.resize,
             threshold=threshold,
+            retain_confidence=retain_confidence,
         )
 
     def save(self, folder: str | Path) -> None:

@@ -1,6 +1,8 @@
 """Post-processing of one image's logits, from any network, to a `Result`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -34,6 +36,9 @@ from unimask.results import Result, Segment
 Logits = tuple[Tensor, Tensor, Resizer]
 """Class logits, mask logits, and the resizing of the latter."""
 
+BuildSource = Callable[[], SemanticConfidence | SegmentConfidence]
+"""Function that extracts from the logits what `Result.confidence` needs."""
+
 
 class NonFiniteLogitsError(SettingsError):
     """Error for network outputs that are NaN or infinite."""
@@ -57,6 +62,7 @@ def postprocess(
     min_visible: float = 0.0,
     resize: Literal["masks", "scores"] = "masks",
     threshold: float | None = None,
+    retain_confidence: bool = True,
 ) -> Result:
     """Convert logits to segments by the authors' exact rules, in bounded memory.
 
@@ -78,6 +84,8 @@ def postprocess(
         resize: "masks", or "scores", the rule of semantic-only checkpoints.
         threshold: Instance: minimum score; panoptic: replaces `object_threshold`; semantic:
             minimum confidence of a pixel, below which it gets no class.
+        retain_confidence: Whether the result retains the logits that `Result.confidence` needs,
+            which takes time and memory.
 
     Returns:
         Segments at `original_size`.
@@ -119,17 +127,21 @@ def postprocess(
         scores = Resizer.linear(input_size, original_size) if resize == "scores" else None
         if scores is not None:
             resizer = Resizer.between(logits_size, padded_size, input_size, input_size)
-        return semantic_result(class_logits, mask_logits, (resizer, scores), label_set, threshold)
-    if task == "panoptic":
+        result, build_source = semantic_result(
+            class_logits, mask_logits, (resizer, scores), label_set, threshold
+        )
+    elif task == "panoptic":
         min_score = object_threshold if threshold is None else threshold
         rules = (min_score, overlap_threshold, uncertain_pixels)
         logits = class_logits, mask_logits, resizer
         regions = panoptic(*logits, label_set.is_thing, *rules)
-        return panoptic_result(regions, logits, label_set)
-    logits = class_logits, mask_logits, resizer
-    best = instances(*logits, label_set.is_thing, top_k, threshold)
-    objects = remove_hidden_instances(best, min_visible)
-    return instance_result(objects, logits, label_set, top_k)
+        result, build_source = panoptic_result(regions, logits, label_set)
+    else:
+        logits = class_logits, mask_logits, resizer
+        best = instances(*logits, label_set.is_thing, top_k, threshold)
+        objects = remove_hidden_instances(best, min_visible)
+        result, build_source = instance_result(objects, logits, label_set, top_k)
+    return replace(result, confidence_source=build_source()) if retain_confidence else result
 
 
 def semantic_result(
@@ -138,34 +150,32 @@ def semantic_result(
     resizers: tuple[Resizer, Resizer | None],
     labels: LabelSet,
     threshold: float | None,
-) -> Result:
+) -> tuple[Result, BuildSource]:
     """Build the result of semantic segmentation from the logits and their resizing."""
     label_map = semantic_map(class_logits, mask_logits, *resizers, threshold=threshold)
     segments = semantic_segments(label_map.cpu().numpy(), labels)
-    confidence = SemanticConfidence.build(class_logits, mask_logits, *resizers, threshold)
     size = (resizers[1] or resizers[0]).size
-    return Result("semantic", size, labels, segments, confidence_source=confidence)
+    return Result("semantic", size, labels, segments), partial(
+        SemanticConfidence.build, class_logits, mask_logits, *resizers, threshold
+    )
 
 
-def panoptic_result(regions: list[PanopticSegment], logits: Logits, labels: LabelSet) -> Result:
+def panoptic_result(
+    regions: list[PanopticSegment], logits: Logits, labels: LabelSet
+) -> tuple[Result, BuildSource]:
     """Build the result of panoptic segmentation."""
     segments = tuple(
         Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in regions
     )
     members = [SegmentQuery(s.id, s.label_id, query, s.rle) for s in regions for query in s.queries]
-    return Result(
-        "panoptic",
-        logits[2].size,
-        labels,
-        segments,
-        candidates=() if segments else panoptic_candidates(logits[0], labels),
-        confidence_source=SegmentConfidence.build(*logits, members),
-    )
+    candidates = () if segments else panoptic_candidates(logits[0], labels)
+    result = Result("panoptic", logits[2].size, labels, segments, candidates=candidates)
+    return result, partial(SegmentConfidence.build, *logits, members)
 
 
 def instance_result(
     objects: list[Instance], logits: Logits, labels: LabelSet, top_k: int
-) -> Result:
+) -> tuple[Result, BuildSource]:
     """Build the result of instance segmentation; ids are in descending order of score."""
     segments = tuple(
         Segment.from_rle(labels, item.label_id, item.rle, id=index, score=item.score)
@@ -175,14 +185,9 @@ def instance_result(
         SegmentQuery(index, item.label_id, item.query, item.rle)
         for index, item in enumerate(objects, start=1)
     ]
-    return Result(
-        "instance",
-        logits[2].size,
-        labels,
-        segments,
-        candidates=() if segments else instance_candidates(*logits, labels, top_k),
-        confidence_source=SegmentConfidence.build(*logits, members),
-    )
+    candidates = () if segments else instance_candidates(*logits, labels, top_k)
+    result = Result("instance", logits[2].size, labels, segments, candidates=candidates)
+    return result, partial(SegmentConfidence.build, *logits, members)
 
 
 def check_rules(

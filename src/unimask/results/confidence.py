@@ -34,8 +34,8 @@ def compute_confidence(
     """
     if source is None:
         raise SettingsError(
-            "this result has no confidence, since it was not predicted here: call "
-            "Predictor.predict for one that has"
+            "this result has no confidence, since it was not predicted here, or with "
+            "retain_confidence=False: call Predictor.predict for one that has"
         )
     largest = max((segment.id for segment in segments), default=0)
     ids = np.zeros(size[::-1], np.int16 if largest < 2**15 else np.int32)

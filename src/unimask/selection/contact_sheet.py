@@ -25,7 +25,8 @@ def draw_contact_sheet(
         task: Task of the predictions; by default the model's most general task.
     """
     shown = selection.images[:MAX_TILES]
-    results = predictor.stream([str(image.path) for image in shown], task)
+    paths = [str(image.path) for image in shown]
+    results = predictor.stream(paths, task, retain_confidence=False)
     tiles = [
         add_caption(result.plot(legend=False), number, image)
         for number, (image, result) in enumerate(zip(shown, results, strict=True), start=1)

@@ -52,7 +52,9 @@ def draw_samples(
     for index in range(min(NUM_SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(NUM_SAMPLES, len(dataset))]
         ground_truth = ground_truth_result(sample, labels, task)
-        prediction = predictor.predict(sample.image, task, window=UINT8_WINDOW)
+        prediction = predictor.predict(
+            sample.image, task, window=UINT8_WINDOW, retain_confidence=False
+        )
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:
             side_by_side(ground_truth, prediction).save(path)

@@ -26,8 +26,11 @@ def unwrap_folder(folder: Path) -> Path:
     A folder whose name tells a split, images or label maps is part of a dataset.
     """
     for _ in range(MAX_NESTED_FOLDERS):
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not is_ignored(entry.name)][:2]
+        try:
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not is_ignored(entry.name)][:2]
+        except OSError:  # finders report it
+            break
         if len(visible) != 1 or not visible[0].is_dir():
             break
         name = visible[0].name

@@ -97,7 +97,9 @@ def test_a_file_instead_of_a_folder_is_refused_with_a_suggestion(tmp_path, name,
 def test_missing_paths_are_named(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"expected .*, or images/ \+ masks/"):
+    with pytest.raises(
+        DataError, match=r"expected images/ \+ masks/ .*, or the layout of .*LabelMe"
+    ):
         open_dataset(tmp_path)
     folder = one_folder(tmp_path / "a", np.ones((4, 4), np.uint8))
     Image.new("RGB", (4, 4)).save(folder / "images" / "b.png")

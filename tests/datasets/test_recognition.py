@@ -149,7 +149,7 @@ def test_two_formats_of_the_same_images_are_both_named(tmp_path):
 )
 def test_formats_are_known_in_any_spelling(spelled, format):
     assert parse_format(spelled) == format
-    assert all(parse_format(name) == name for name, _, _ in FORMATS)
+    assert all(parse_format(name) == name for name, _ in FORMATS)
 
 
 def test_unknown_or_absent_formats_are_errors(tmp_path):

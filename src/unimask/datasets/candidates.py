@@ -54,65 +54,37 @@ from unimask.datasets.tables.metadata import find_metadata
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
 
-FORMATS: tuple[tuple[str, Finder, str], ...] = (
-    ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
-    ("ADE20K 2021", find_ade20k_full, "a.jpg + a_seg.png + a.json (ADE20K 2021)"),
-    ("Cityscapes", find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
-    (
-        "Mapillary Vistas",
-        find_mapillary_vistas,
-        "config.json + training/ + validation/ (Mapillary Vistas)",
-    ),
-    ("Pascal VOC", find_voc, "JPEGImages/ + SegmentationClass/ (Pascal VOC)"),
-    ("KITTI", find_kitti, "training/image_2/ + training/instance/ (KITTI)"),
-    ("KITTI-STEP", find_kitti_step, "training/image_02/ + panoptic_maps/ (KITTI-STEP)"),
-    ("MOTS", find_mots, "images/ + instances/, or instances_txt/ (MOTS)"),
-    (
-        "Cell Tracking Challenge",
-        find_cell_tracking,
-        "01/t000.tif + 01_GT/SEG/man_seg000.tif (Cell Tracking Challenge)",
-    ),
-    ("cellpose", find_cellpose, "a_seg.npy or a_cp_masks.png beside a.png (cellpose)"),
-    (
-        "Open Images",
-        find_open_images,
-        "annotations/train-annotations-object-segmentation.csv + images/ + masks/ (Open Images)",
-    ),
-    ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
-    ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
-    ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
-    ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
-    ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
-    ("YouTube-VIS", find_youtube_vis, "train.json + JPEGImages/VIDEO (YouTube-VIS)"),
-    ("Segment Anything", find_segment_anything, "a JSON of masks per image (Segment Anything)"),
-    ("Datumaro", find_datumaro, "annotations/*.json + images/ (Datumaro)"),
-    ("Darwin", find_darwin, "a JSON per image + images/ (Darwin of V7)"),
-    ("Supervisely", find_supervisely, "meta.json + DATASET/ann + DATASET/img (Supervisely)"),
-    ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
-    ("GeoJSON", find_geojson, "a GeoJSON per image, in pixels (GeoJSON, QuPath)"),
-    ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
-    (
-        "Hugging Face image folder",
-        find_metadata,
-        "metadata.jsonl or metadata.csv beside images (Hugging Face image folder)",
-    ),
-    (
-        "Label Studio brush masks",
-        find_label_studio_brush,
-        "task-1-annotation-1-by-1-tag-LABEL-0.png + 1.jpg (Label Studio brush masks)",
-    ),
-    (
-        "Hugging Face dataset",
-        find_tables_in_folder,
-        "*.parquet, or what save_to_disk writes (Hugging Face dataset)",
-    ),
-    (
-        semantic.FORMAT,
-        find_image_pairs,
-        "images/ + masks/ of any names (label maps: classes, or instance ids)",
-    ),
+FORMATS: tuple[tuple[str, Finder], ...] = (
+    ("ADE20K", find_ade20k),
+    ("ADE20K 2021", find_ade20k_full),
+    ("Cityscapes", find_cityscapes),
+    ("Mapillary Vistas", find_mapillary_vistas),
+    ("Pascal VOC", find_voc),
+    ("KITTI", find_kitti),
+    ("KITTI-STEP", find_kitti_step),
+    ("MOTS", find_mots),
+    ("Cell Tracking Challenge", find_cell_tracking),
+    ("cellpose", find_cellpose),
+    ("Open Images", find_open_images),
+    ("COCO panoptic", find_coco_panoptic),
+    ("COCO instances", find_coco_instances),
+    ("YOLO segmentation", find_yolo),
+    ("CVAT for images", find_cvat),
+    ("LabelMe", find_labelme),
+    ("YouTube-VIS", find_youtube_vis),
+    ("Segment Anything", find_segment_anything),
+    ("Datumaro", find_datumaro),
+    ("Darwin", find_darwin),
+    ("Supervisely", find_supervisely),
+    ("Label Studio", find_label_studio),
+    ("GeoJSON", find_geojson),
+    ("VIA", find_via),
+    ("Hugging Face image folder", find_metadata),
+    ("Label Studio brush masks", find_label_studio_brush),
+    ("Hugging Face dataset", find_tables_in_folder),
+    (semantic.FORMAT, find_image_pairs),
 )
-"""Name and finder of each format, and a description of what a folder of it holds."""
+"""Name and finder of each format."""
 
 NESTED_FINDERS = (
     find_ade20k,
@@ -218,7 +190,7 @@ def parse_format(text: str) -> str:
     Raises:
         SettingsError: The name is unknown; the message lists the known ones.
     """
-    names = [*(name for name, _, _ in FORMATS), *OTHER_MAP_FORMATS]
+    names = [*(name for name, _ in FORMATS), *OTHER_MAP_FORMATS]
     by_spelling = {normalise_name(name): name for name in names}
     for name, others in FORMAT_ALIASES.items():
         by_spelling.update(dict.fromkeys(others.split(), name))
@@ -285,7 +257,7 @@ def is_folder(path: Path) -> bool:
 def detect_formats(folder: Path, format: str | None) -> Candidates:
     """Detect each format in a folder; run the costly finder only if necessary."""
     candidates = Candidates()
-    for name, find, _ in FORMATS:
+    for name, find in FORMATS:
         if find is not COSTLY_FINDER or not candidates.has_content_evidence or format == name:
             candidates.detect(name, find, folder)
     return candidates
@@ -308,7 +280,7 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
             inner = further
         return candidates
     if len(inner) <= MAX_SUBFOLDERS:
-        for name, find, _ in FORMATS:
+        for name, find in FORMATS:
             if find is not COSTLY_FINDER:
                 candidates.detect(name, partial(find_splits, find=find, any_name=True), folder)
     return candidates
@@ -332,9 +304,12 @@ def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> Non
 
 def unknown_format_message(folder: Path) -> str:
     """Return the error message for a folder without a known format."""
-    descriptions = ", or ".join(description for _, _, description in FORMATS)
+    names = ", ".join(name for name, _ in FORMATS if name != semantic.FORMAT)
     damaged = next(invalid_json_clauses(folder), "")
-    return f"{folder} contains no dataset in a known format{damaged}: expected {descriptions}"
+    return (
+        f"{folder} contains no dataset in a known format{damaged}: expected images/ + masks/ of "
+        f"any names, or the layout of {names} (docs/data.md shows each)"
+    )
 
 
 def invalid_json_clauses(folder: Path) -> Iterator[str]:

@@ -115,10 +115,9 @@ def evaluate(
         )
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
-    provider: ResultProvider
     if results is not None:
         dataset = open_dataset(data, split, format=format, masks=masks)
-        provider = FileResults(results, dataset, task, categories)
+        provider: ResultProvider = FileResults(results, dataset, task, categories)
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
         provider = open_predictions(

@@ -21,12 +21,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
 from unimask.processing.arguments import check_choice, check_count, check_fraction
-from unimask.processing.images import (
-    MAX_PIXELS,
-    Source,
-    Window,
-    read_image,
-)
+from unimask.processing.images import MAX_PIXELS, Source, Window, read_image
 from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.results import Result
@@ -314,7 +309,11 @@ class Predictor:
 
     @torch.inference_mode()
     def run(
-        self, batch: list[Pending], task: Task, threshold: float | None, retain_confidence: bool
+        self,
+        batch: list[Pending],
+        task: Task,
+        threshold: float | None,
+        retain_confidence: bool = True,
     ) -> Iterator[Result]:
         """Segment images of equal padded size."""
         start = time.perf_counter()

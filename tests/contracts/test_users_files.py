@@ -259,7 +259,9 @@ def test_names_of_any_kind_can_be_drawn_and_shown_on_a_page(tmp_path):
 
 
 STOPPED = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 from unimask.cli.main import main
 from unimask.formats.output_folder import OutputFolder
 from contextlib import contextmanager

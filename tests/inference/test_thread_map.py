@@ -109,7 +109,7 @@ def test_large_items_limit_the_prefetch():
     assert prefetched_pixels([large, large, large]) == [0, 0, 0]
     assert prefetched_pixels([5, large, 5, 5]) == [0, 0, 5, 0]
     half = MAX_PENDING_PIXELS // 2
-    assert prefetched_pixels([half, half, half, half], most=9) == [half, half, half, 0]
+    assert prefetched_pixels([half, half, half, half], limit=9) == [half, half, half, 0]
 
 
 def test_results_are_released_after_they_are_returned():

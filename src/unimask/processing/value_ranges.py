@@ -63,7 +63,7 @@ class Extent(NamedTuple):
     high: float
 
 
-def strip_slices(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
+def strip_slices(values: Shaped[np.ndarray, "h w ..."]) -> Iterator[slice]:
     """Divide an image into slices of rows with about `STRIP_VALUES` values each."""
     rows = max(1, STRIP_VALUES // max(1, values[:1].size))
     for top in range(0, len(values), rows):

@@ -23,6 +23,7 @@ from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.label_sets import find_label_set
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
+from unimask.processing.value_ranges import strip_slices
 
 IGNORED, UNKNOWN = -1, -2
 
@@ -66,8 +67,10 @@ class Classes:
             table[known_codes] = ids
             labels = table[codes if codes.dtype.itemsize <= 2 else np.minimum(codes, 2**16 - 1)]
         else:
-            place = np.searchsorted(known_codes, codes).clip(0, len(known_codes) - 1)
-            labels = np.where(known_codes[place] == codes, ids[place], UNKNOWN).astype(np.int32)
+            labels = np.empty(codes.shape, np.int32)
+            for rows in strip_slices(codes):
+                place = np.searchsorted(known_codes, codes[rows]).clip(0, len(known_codes) - 1)
+                labels[rows] = np.where(known_codes[place] == codes[rows], ids[place], UNKNOWN)
         if labels.size and labels.min() == UNKNOWN:
             raise self.unknown_value_error(file, codes[labels == UNKNOWN])
         return labels

@@ -20,6 +20,7 @@ from unimask.datasets.maps.map_array import to_whole_numbers
 from unimask.datasets.maps.map_file import ARRAY_SUFFIXES, MAX_COLOURS
 from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.labels import IGNORE_LABEL
+from unimask.processing.value_ranges import strip_slices
 
 MAX_SAMPLED_MAPS = 16
 """Number of maps that are opened to determine what the maps hold."""
@@ -73,16 +74,17 @@ def sample_statistics(
 def map_statistics(file: MapFile) -> MapStatistics:
     """Compute the statistics of one map."""
     pixels, palette, is_paged = read_stored_map(file)
+    is_float = pixels.dtype.kind == "f"
     is_coloured = pixels.ndim == 3 and not is_grey(pixels)
     if is_coloured:
         codes = pack_colours(pixels)
     else:
         codes = to_whole_numbers(pixels[..., 0] if pixels.ndim == 3 else pixels, file)
-    values, counts = np.unique(codes, return_counts=True)
+    del pixels  # large maps must fit into memory
+    values, counts = count_values(codes)
     has_few_values = not is_coloured and len(values) <= 4 * MAX_COLOURS
     num_components = count_components(codes, values) if has_few_values else np.zeros(0, np.int64)
     flat_counts = count_flat_pixels(codes, values) if has_few_values else np.zeros(0, np.int64)
-    is_float = pixels.dtype.kind == "f"
     is_wide_by_default = (
         file.suffix.lower() in ARRAY_SUFFIXES or isinstance(file, MaskSet) or is_paged or is_float
     )
@@ -102,6 +104,17 @@ def map_statistics(file: MapFile) -> MapStatistics:
         num_components,
         is_paged,
     )
+
+
+def count_values(codes: Codes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values of a map and the number of pixels of each, strip by strip."""
+    parts = [np.unique(codes[rows], return_counts=True) for rows in strip_slices(codes)]
+    if not parts:
+        return np.unique(codes, return_counts=True)
+    values, inverse = np.unique(np.concatenate([part for part, _ in parts]), return_inverse=True)
+    counts = np.zeros(len(values), np.int64)
+    np.add.at(counts, inverse, np.concatenate([count for _, count in parts]))
+    return values, counts
 
 
 def count_components(codes: Codes, values: np.ndarray) -> np.ndarray:

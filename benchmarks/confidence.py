@@ -31,9 +31,9 @@ Value = TypeVar("Value")
 TASKS: tuple[Task, ...] = ("panoptic", "instance", "semantic")
 
 
-def definition(output: SegmenterOutput, ready: Preprocessed, result: Result) -> np.ndarray:
+def definition(output: SegmenterOutput, preprocessed: Preprocessed, result: Result) -> np.ndarray:
     """Compute the confidence of every pixel from masks at full size."""
-    sizes = ready.padded_size, ready.input_size, ready.original_size
+    sizes = preprocessed.padded_size, preprocessed.input_size, preprocessed.original_size
     masks = rules.full_size(output.mask_logits[0], *sizes).sigmoid()
     probs = output.class_logits[0].softmax(-1)
     if result.task == "semantic":
@@ -44,7 +44,7 @@ def definition(output: SegmenterOutput, ready: Preprocessed, result: Result) -> 
         is_candidate = labels != probs.shape[1] - 1
         best = (scores[:, None, None] * masks)[is_candidate].amax(0)
         return np.where(result.segmentation > 0, best.numpy(), 0)
-    best = torch.zeros(ready.original_size)
+    best = torch.zeros(preprocessed.original_size)
     inside = masks > 0.5
     quality = (masks * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
     for segment in reversed(result.segments):
@@ -80,14 +80,14 @@ def main() -> None:
             predicting, result = timed(lambda: model.predict(path, task))  # noqa: B023
             source = result.confidence_source
             reading, confidence = timed(lambda: result.confidence)  # noqa: B023
-            ready = model.prepare(path, None, 10**9).preprocessed
+            preprocessed = model.prepare(path, None, 10**9).preprocessed
             with torch.inference_mode():
-                output = model.logits(ready.pixel_values[None], task)
-                error = np.abs(confidence - definition(output, ready, result))
+                output = model.logits(preprocessed.pixel_values[None], task)
+                error = np.abs(confidence - definition(output, preprocessed, result))
             errors.append((float(error.max()), float(error.mean())))
-            kept = source.nbytes  # type: ignore[union-attr]
+            stored = source.nbytes  # type: ignore[union-attr]
             dense = output.mask_logits.nbytes
-            rows.append((kept / (3 * confidence.size), kept / dense, predicting, reading))
+            rows.append((stored / (3 * confidence.size), stored / dense, predicting, reading))
         image, dense, predicting, reading = (median(column) for column in zip(*rows, strict=True))
         most, mean = max(e for e, _ in errors), median(e for _, e in errors)
         print(

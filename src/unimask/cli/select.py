@@ -121,14 +121,10 @@ def copy_images(selection: "Selection", out: Path) -> None:
     Raises:
         OutputError: The folder holds files of others, or cannot be written to.
     """
+    from unimask.curation.convert import unused_name
     from unimask.formats.output_folder import open_output_folder
 
     folder, used = open_output_folder(out), set[str]()
     for image in selection.images:
-        name, number = image.path.name, 1
-        while name.casefold() in used:
-            number += 1
-            name = f"{image.path.stem}_{number}{image.path.suffix}"
-        used.add(name.casefold())
-        with folder.new_file(name) as temporary:
+        with folder.new_file(unused_name(Path(image.path.name), used)) as temporary:
             shutil.copyfile(image.path, temporary)

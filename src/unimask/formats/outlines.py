@@ -186,7 +186,7 @@ def simplify_most(
 
 
 def vertex_limits(loop: Num[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
-    """Return the tolerance up to which each vertex is kept; infinite for tiny loops."""
+    """Return the tolerance up to which each vertex remains; infinite for tiny loops."""
     if abs(signed_area(loop)) <= TINY_AREA:
         return np.full(len(loop), np.inf)
     return vertex_tolerances(loop, TOLERANCES[-1])

@@ -140,3 +140,12 @@ def test_names_may_be_numbers(tmp_path):
     dataset = open_dataset(write(tmp_path, feature("x", SQUARE, label=7)))
     assert dataset.labels.names[0] == "7"
     assert json.loads((tmp_path / "a.geojson").read_text())["type"] == "FeatureCollection"
+
+
+def test_files_outside_of_the_splits_are_left_out_with_a_note(tmp_path):
+    for split in ("train", "val", "extra"):
+        draw(tmp_path / split, "a.png")
+        write_json(tmp_path / split / "a.geojson", collection(feature("cat", SQUARE)))
+    detected = detect_format(tmp_path)
+    assert set(detected.splits) == {"train", "val"}
+    assert "files outside of the splits are left out: 1, such as extra/a.geojson" in detected.notes

@@ -32,7 +32,7 @@ class ObjectDtype:
 
 
 class ObjectArray(PickledArray):
-    """An array of numbers, or of Python objects, which are kept as a list."""
+    """An array of numbers, or of Python objects, which are stored as a list."""
 
     objects: list | None = None
 

@@ -1,14 +1,18 @@
 """Collect the images and objects that the files of labelling tools list."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from unimask.datasets.interface import (
     ALL_IMAGES,
+    Dataset,
     DatasetOptions,
+    DetectedDataset,
+    Evidence,
     UnlabelledError,
     add_notes,
     warn_left_out,
@@ -26,6 +30,9 @@ UNLABELLED = "unlabeled"
 
 ONLY_CLASS = "object"
 """Class of all objects of a format without classes."""
+
+OpenSplit = Callable[[Path, Mapping[str, Sequence[Path]], str, DatasetOptions], Dataset]
+"""Function that opens a split."""
 
 MIN_SPLIT_FILES = 2
 
@@ -228,6 +235,42 @@ def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]
     if len(splits) > 1:
         splits.pop(ALL_IMAGES, None)
     return splits
+
+
+def detect_splits(
+    format: str,
+    folder: Path,
+    files: Sequence[Path],
+    open_split: OpenSplit,
+    contents: str,
+    *,
+    group: Callable[[Path, Sequence[Path]], dict[str, list[Path]]] = group_by_split,
+    has_class_names: bool = True,
+) -> DetectedDataset | None:
+    """Describe a dataset of label files that were recognised by their content; None for no files.
+
+    Args:
+        format: Name of the format.
+        folder: Folder of the dataset.
+        files: Label files.
+        open_split: Function that opens a split, from the folder, the files of all splits, the name
+            of the split, and options.
+        contents: What a file of the format contains, as the end of a sentence.
+        group: Function that groups the files by splits.
+        has_class_names: Whether the files name their classes.
+    """
+    if not files:
+        return None
+    splits = group(folder, files)
+    return DetectedDataset(
+        format,
+        {split: partial(open_split, folder, splits, split) for split in splits},
+        (),
+        Evidence.CONTENT,
+        f"{files[0].name} {contents}",
+        notes_on_files(files, splits),
+        has_class_names,
+    )
 
 
 def notes_on_files(files: Sequence[Path], splits: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:

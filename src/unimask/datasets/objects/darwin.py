@@ -1,13 +1,12 @@
 """Read Darwin JSON 2 of V7: a JSON for each image, with polygons, ellipses and a raster layer."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from unimask.datasets.image_files import find_images
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence
+from unimask.datasets.interface import DatasetOptions, DetectedDataset
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
-from unimask.datasets.objects.collector import ObjectCollector, group_by_split, notes_on_files
+from unimask.datasets.objects.collector import ObjectCollector, detect_splits
 from unimask.datasets.objects.darwin_records import (
     DarwinFile,
     annotation_polygons,
@@ -26,18 +25,7 @@ FORMAT = "Darwin"
 def find_darwin(folder: Path) -> DetectedDataset | None:
     """Detect Darwin JSON in the folder and below it; folders may be splits."""
     files = find_json_files(folder, is_darwin)
-    if not files:
-        return None
-    splits = group_by_split(folder, files)
-    return DetectedDataset(
-        FORMAT,
-        {split: partial(open_darwin, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists annotations of an item",
-        notes_on_files(files, splits),
-        has_class_names=True,
-    )
+    return detect_splits(FORMAT, folder, files, open_darwin, "lists annotations of an item")
 
 
 def open_darwin(

@@ -1,14 +1,13 @@
 """Read GeoJSON in pixels: a feature collection for each image, as QuPath and unimask write it."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import inf
 from pathlib import Path
 
 from unimask.datasets.image_files import find_images, is_file, list_files
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence
+from unimask.datasets.interface import DatasetOptions, DetectedDataset
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
-from unimask.datasets.objects.collector import ObjectCollector, group_by_split
+from unimask.datasets.objects.collector import ObjectCollector, detect_splits
 from unimask.datasets.objects.dataset import ObjectDataset
 from unimask.datasets.objects.geojson_records import (
     GeojsonFeature,
@@ -34,17 +33,7 @@ def find_geojson(folder: Path) -> DetectedDataset | None:
         for file in list_files(folder, ".geojson")
         if outline_of(file).keys.get("features") == "list"
     ]
-    if not files:
-        return None
-    splits = group_by_split(folder, files)
-    return DetectedDataset(
-        FORMAT,
-        {split: partial(open_geojson, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists features",
-        has_class_names=True,
-    )
+    return detect_splits(FORMAT, folder, files, open_geojson, "lists features")
 
 
 def open_geojson(

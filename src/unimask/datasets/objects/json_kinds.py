@@ -1,4 +1,4 @@
-"""Tell the JSON files of labelling tools apart by their keys."""
+"""Recognise the JSON files of labelling tools by their keys."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

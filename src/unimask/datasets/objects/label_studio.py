@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unimask.datasets.image_files import find_images, index_path_ends, normalise_path, path_ends
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence, warn_left_out
+from unimask.datasets.interface import DatasetOptions, DetectedDataset, warn_left_out
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
 from unimask.datasets.objects.collector import (
     ObjectCollector,
+    detect_splits,
     group_by_split_or_name,
-    notes_on_files,
 )
 from unimask.datasets.objects.dataset import ObjectDataset
 from unimask.datasets.objects.json_kinds import (
@@ -45,17 +44,13 @@ UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 def find_label_studio(folder: Path) -> DetectedDataset | None:
     """Detect exports of Label Studio in the folder and below it."""
     files = find_json_files(folder, is_label_studio)
-    if not files:
-        return None
-    splits = group_by_split_or_name(folder, files)
-    return DetectedDataset(
+    return detect_splits(
         FORMAT,
-        {split: partial(open_label_studio, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists annotated tasks",
-        notes_on_files(files, splits),
-        has_class_names=True,
+        folder,
+        files,
+        open_label_studio,
+        "lists annotated tasks",
+        group=group_by_split_or_name,
     )
 
 

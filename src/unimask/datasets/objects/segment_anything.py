@@ -1,22 +1,20 @@
 """Read the layout of SA-1B, the dataset of Segment Anything: a JSON of masks beside each image."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
 
 from unimask.datasets.image_files import find_images
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence
+from unimask.datasets.interface import DatasetOptions, DetectedDataset
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
 from unimask.datasets.objects.coco_reader import read_mask
 from unimask.datasets.objects.coco_records import CocoRecord, parse_side_length
 from unimask.datasets.objects.collector import (
     ObjectCollector,
-    group_by_split,
+    detect_splits,
     name_only_class,
-    notes_on_files,
 )
 from unimask.datasets.objects.dataset import ObjectDataset
 from unimask.datasets.objects.json_kinds import find_json_files, is_segment_anything
@@ -64,16 +62,13 @@ class SamFile(msgspec.Struct):
 def find_segment_anything(folder: Path) -> DetectedDataset | None:
     """Detect the JSON files of SA-1B in the folder and below it; folders may be splits."""
     files = find_json_files(folder, is_segment_anything)
-    if not files:
-        return None
-    splits = group_by_split(folder, files)
-    return DetectedDataset(
+    return detect_splits(
         FORMAT,
-        {split: partial(open_segment_anything, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists masks of an image",
-        notes_on_files(files, splits),
+        folder,
+        files,
+        open_segment_anything,
+        "lists masks of an image",
+        has_class_names=False,
     )
 
 

@@ -1,13 +1,15 @@
 """Read Supervisely's projects: meta.json, and a JSON for each image in the folders of datasets."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from unimask.datasets.image_files import find_images, is_file
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence
+from unimask.datasets.interface import DatasetOptions, DetectedDataset
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
-from unimask.datasets.objects.collector import ObjectCollector, group_by_split, notes_on_files
+from unimask.datasets.objects.collector import (
+    ObjectCollector,
+    detect_splits,
+)
 from unimask.datasets.objects.dataset import ObjectDataset
 from unimask.datasets.objects.json_kinds import find_json_files, is_supervisely
 from unimask.datasets.objects.outlines import Fill
@@ -30,18 +32,7 @@ META = "meta.json"
 def find_supervisely(folder: Path) -> DetectedDataset | None:
     """Detect Supervisely's annotations below the folder; datasets named like splits are splits."""
     files = find_json_files(folder, is_supervisely)
-    if not files:
-        return None
-    splits = group_by_split(folder, files)
-    return DetectedDataset(
-        FORMAT,
-        {split: partial(open_supervisely, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists objects of an image",
-        notes_on_files(files, splits),
-        has_class_names=True,
-    )
+    return detect_splits(FORMAT, folder, files, open_supervisely, "lists objects of an image")
 
 
 def open_supervisely(

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from unimask.datasets.image_files import find_images, is_ignored
-from unimask.datasets.interface import DatasetOptions, DetectedDataset, Evidence
+from unimask.datasets.interface import DatasetOptions, DetectedDataset
 from unimask.datasets.objects.coco_find import IMAGE_FOLDERS
 from unimask.datasets.objects.collector import (
     UNLABELLED,
     ObjectCollector,
+    detect_splits,
     group_by_split_or_name,
     name_only_class,
-    notes_on_files,
 )
 from unimask.datasets.objects.dataset import BACKGROUND, ObjectDataset
 from unimask.datasets.objects.json_kinds import find_json_files, is_via
@@ -47,16 +46,14 @@ def find_via(folder: Path) -> DetectedDataset | None:
         for file in sorted(folder.glob("*.csv"))
         if not is_ignored(file.name) and is_via_csv(file)
     ]
-    if not files:
-        return None
-    splits = group_by_split_or_name(folder, files)
-    return DetectedDataset(
+    return detect_splits(
         FORMAT,
-        {split: partial(open_via, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists regions of images",
-        notes_on_files(files, splits),
+        folder,
+        files,
+        open_via,
+        "lists regions of images",
+        group=group_by_split_or_name,
+        has_class_names=False,
     )
 
 

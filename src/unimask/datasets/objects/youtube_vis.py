@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,14 +10,13 @@ from unimask.datasets.interface import (
     ALL_IMAGES,
     DatasetOptions,
     DetectedDataset,
-    Evidence,
     UnlabelledError,
     add_notes,
 )
 from unimask.datasets.objects.coco_instances import CocoInstances, build_instances
 from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.datasets.objects.coco_records import CocoRecord, parse_side_length
-from unimask.datasets.objects.collector import group_by_split_or_name, notes_on_files
+from unimask.datasets.objects.collector import detect_splits, group_by_split_or_name
 from unimask.datasets.objects.json_kinds import find_json_files, is_youtube_vis
 from unimask.datasets.splits import split_from_name
 from unimask.errors import DataError
@@ -70,17 +68,13 @@ class Track(CocoRecord):
 def find_youtube_vis(folder: Path) -> DetectedDataset | None:
     """Detect JSON files of YouTube-VIS in the folder and below it; they may be splits."""
     files = find_json_files(folder, is_youtube_vis)
-    if not files:
-        return None
-    splits = group_by_split_or_name(folder, files)
-    return DetectedDataset(
+    return detect_splits(
         FORMAT,
-        {split: partial(open_youtube_vis, folder, splits, split) for split in splits},
-        (),
-        Evidence.CONTENT,
-        f"{files[0].name} lists videos with their frames",
-        notes_on_files(files, splits),
-        has_class_names=True,
+        folder,
+        files,
+        open_youtube_vis,
+        "lists videos with their frames",
+        group=group_by_split_or_name,
     )
 
 

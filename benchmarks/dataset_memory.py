@@ -104,7 +104,8 @@ def opened(folder: Path) -> None:
         f"peak {memory.peak / 1e6:.0f} MB, of which {memory.before / 1e6:.0f} MB before opening"
     )
     parts = dataset.annotations
-    held = sum(getattr(parts, field.name).nbytes for field in fields(parts))
+    arrays = [getattr(parts, field.name) for field in fields(parts)]
+    held = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
     print(f"objects take {held / 1e6:.0f} MB, {held / len(parts.label_ids):.0f} bytes each")
     if max(memory.peak, after) >= 1e9:
         raise SystemExit("more than 1 GB")

@@ -16,11 +16,13 @@ MILLIONS = {
     "convnext-tiny": 29, "convnext-small": 50, "convnext-base": 89, "convnext-large": 198,
     "convnext-xlarge": 350,
     "dinat-mini": 20, "dinat-tiny": 28, "dinat-small": 51, "dinat-base": 90, "dinat-large": 201,
+    "efficientnet-lite0": 4.7, "efficientnet-lite1": 5.4, "efficientnet-lite2": 6.1,
+    "efficientnet-lite3": 8.2, "efficientnet-lite4": 13.0,
 }  # fmt: skip
 """Parameters of the classifiers of ImageNet's thousand classes, as published by their authors."""
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [name for name in BACKBONES if "lite" not in name])
 def test_backbones_have_the_published_parameters(name):
     with torch.device("meta"):
         state = build_backbone(BACKBONES[name]).state_dict()
@@ -31,11 +33,21 @@ def test_backbones_have_the_published_parameters(name):
     assert round((counted + norm + 1000 * (last + 1)) / 1e6) == MILLIONS[name]
 
 
+@pytest.mark.parametrize("name", [name for name in BACKBONES if "lite" in name])
+def test_efficientnets_have_the_published_parameters(name):
+    with torch.device("meta"):
+        state = build_backbone(BACKBONES[name]).state_dict()
+    counted = sum(v.numel() for n, v in state.items() if "running" not in n)
+    head = (BACKBONES[name].channels[-1] + 2) * 1280 + 1281 * 1000
+    assert round((counted + head) / 1e6, 1) == MILLIONS[name]
+
+
 SIZES = {
     "resnet": ("18", "34", "50", "101", "152"),
     "swin-": ("tiny", "small", "base", "large"),
     "convnext-": ("tiny", "small", "base", "large", "xlarge"),
     "dinat-": ("mini", "tiny", "small", "base", "large"),
+    "efficientnet-lite": ("0", "1", "2", "3", "4"),
 }
 
 

@@ -128,7 +128,7 @@ def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
         read_huggingface(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["resnet-frozen", "swin", "convnext"])
+@pytest.mark.parametrize("name", ["resnet-frozen", "swin", "convnext", "efficientnet-lite"])
 def test_authors_files_determine_the_number_of_channels(tmp_path, name):
     config = replace(TINY_RESNET, backbone=replace(TINY[name], in_channels=6))
     state = build_segmenter(config).state_dict()

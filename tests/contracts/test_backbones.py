@@ -8,9 +8,12 @@ import torch
 from conftest import TINY_RESNET, TINY_SWIN
 
 from unimask.checkpoints.skeleton import build_skeleton
-from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig
+from unimask.config import ConvNeXtConfig, DiNATConfig, EfficientNetLiteConfig, ResNetConfig
 from unimask.modeling.build import BACKBONES, arguments, build_backbone, build_segmenter
 
+TINY_LITE = EfficientNetLiteConfig(
+    stem_channels=8, channels=(8, 8, 8, 16, 16, 16, 24), depths=(1, 2, 1, 1, 2, 1, 1)
+)
 TINY = {
     "resnet-group": TINY_RESNET.backbone,
     "resnet-frozen": ResNetConfig(
@@ -36,6 +39,9 @@ TINY = {
         dilations=((2,), (1,), (1,), (1,)),
         layer_scale=1e-5,
     ),
+    "efficientnet-lite": TINY_LITE,
+    "efficientnet-lite-batch": replace(TINY_LITE, norm="batch"),
+    "efficientnet-lite-group": replace(TINY_LITE, norm="group"),
 }  # fmt: skip
 
 

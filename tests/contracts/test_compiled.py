@@ -68,7 +68,7 @@ for name in NAMES:
 COMMON = ["TINY_SWIN", "TINY_ONEFORMER"]  # the last one is compiled for another size too
 RARE = [
     "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN", "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS",
-    "TINY_PROPOSALS", "convnext", "dinat", "TINY_RESNET",
+    "TINY_PROPOSALS", "convnext", "dinat", "TINY_RESNET", "efficientnet-lite",
 ]  # fmt: skip
 
 
@@ -79,7 +79,12 @@ RARE = [
         pytest.param(CAPTURED, COMMON, id="captured"),
         pytest.param(EXPORTED, COMMON, id="exported"),
         pytest.param(CAPTURED, RARE, id="captured, others", marks=pytest.mark.slow),
-        pytest.param(GRADIENTS, ["TINY_RESNET", "dinat"], id="learning", marks=pytest.mark.slow),
+        pytest.param(
+            GRADIENTS,
+            ["TINY_RESNET", "dinat", "efficientnet-lite"],
+            id="learning",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(EXPORTED, RARE, id="exported, others", marks=pytest.mark.slow),
     ],
 )

@@ -97,6 +97,16 @@ def test_network_parts_can_be_replaced(tmp_path):
     assert unimask.load(tmp_path, device="cpu").description.config == config
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+def test_efficientnets_normalise_images_as_tensorflow_does(channels):
+    predictor = unimask.build(
+        "mask2former-nano", labels=("cell",), backbone="efficientnet-lite0", channels=channels,
+        device="cpu",
+    )  # fmt: skip
+    preprocessing = predictor.description.preprocessing
+    assert preprocessing.mean == (127.0,) * channels and preprocessing.std == (128.0,) * channels
+
+
 def test_image_queries_require_their_pixel_decoder():
     with pytest.raises(SettingsError, match="measures in pixels needs its own pixel decoder"):
         unimask.build("unimask-nano", labels=("cell",), pixel_decoder="fpn")

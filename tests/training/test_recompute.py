@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 import torch
 from conftest import TINY_MASKFORMER, TINY_RESNET, TINY_SWIN
+from contracts.test_backbones import TINY_LITE
 
 from unimask.config import ConvNeXtConfig, DiNATConfig
 from unimask.modeling.build import build_segmenter
@@ -20,6 +21,7 @@ NETWORKS = {
     "resnet": TINY_RESNET,
     "convnext": replace(TINY_SWIN, backbone=CONVNEXT),
     "dinat": replace(TINY_SWIN, backbone=DINAT),
+    "efficientnet-lite": replace(TINY_SWIN, backbone=TINY_LITE),
     "maskformer": TINY_MASKFORMER,
 }
 

@@ -16,6 +16,7 @@ from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
     DiNATConfig,
+    EfficientNetLiteConfig,
     ResNetConfig,
     SwinConfig,
 )
@@ -71,10 +72,13 @@ def infer_backbone(state: State, path: Path) -> BackboneConfig:
         return infer_swin(state)
     if "backbone.stem.conv1.weight" in state:
         return infer_resnet(state)
+    if "backbone.stages.0.0.depthwise.weight" in state:
+        return infer_efficientnet_lite(state)
     parts = sorted({name.split(".")[1] for name in state if name.startswith("backbone.")})
     evidence = f"its parts are {', '.join(parts[:6])}" if parts else "the file has none"
     raise CheckpointError(
-        f"the backbone is unknown ({evidence}); supported are ResNet, Swin, ConvNeXt and DiNAT"
+        f"the backbone is unknown ({evidence}); supported are ResNet, Swin, ConvNeXt, "
+        "DiNAT and EfficientNet-Lite"
     )
 
 
@@ -164,6 +168,31 @@ def infer_dinat(state: State, path: Path) -> DiNATConfig:
         mlp_ratio=tensor_shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
         drop_path=0.3,
         in_channels=tensor_shape(state, "backbone.patch_embed.proj.0.weight", 4)[1],
+    )
+
+
+def infer_efficientnet_lite(state: State) -> EfficientNetLiteConfig:
+    """Derive the configuration of an EfficientNet-Lite, which only our own files contain.
+
+    Frozen batch norms are assumed where batch norms have no count of their updates.
+
+    Raises:
+        CheckpointError: There are not seven stages.
+    """
+    stages = [f"backbone.stages.{stage}" for stage in range(7)]
+    channels = [tensor_shape(state, f"{name}.0.project.weight", 4)[0] for name in stages]
+    depths = [count_modules(state, name) for name in stages]
+    norm = "group"
+    if "backbone.stem.norm.running_mean" in state:
+        counted = "backbone.stem.norm.num_batches_tracked" in state
+        norm = "batch" if counted else "frozen_batch"
+    stem, in_channels = tensor_shape(state, "backbone.stem.weight", 4)[:2]
+    return EfficientNetLiteConfig(
+        stem_channels=stem,
+        channels=tuple(channels),  # type: ignore[arg-type]
+        depths=tuple(depths),  # type: ignore[arg-type]
+        norm=norm,
+        in_channels=in_channels,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
     DiNATConfig,
+    EfficientNetLiteConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
@@ -208,6 +209,8 @@ def min_backbone_parameters(backbone: Any) -> int:
     """Compute a lower bound of a backbone's size; 0 for timm's, which their names determine."""
     if isinstance(backbone, TimmConfig):
         return 0
+    if isinstance(backbone, EfficientNetLiteConfig):
+        return min_efficientnet_lite_parameters(backbone)
     first = getattr(backbone, "embed_dim", 0)
     widths = getattr(backbone, "dims", None) or getattr(backbone, "channels", None)
     widths = widths or tuple(first * 2**stage for stage in range(4))
@@ -218,3 +221,10 @@ def min_backbone_parameters(backbone: Any) -> int:
         table = (2 * backbone.window_size - 1) ** 2
         total += sum(map(math.prod, zip(backbone.depths, backbone.num_heads, strict=True))) * table
     return total
+
+
+def min_efficientnet_lite_parameters(backbone: EfficientNetLiteConfig) -> int:
+    """Compute a lower bound of the size of an EfficientNet-Lite, whose blocks expand 6 times."""
+    inputs = (backbone.stem_channels, *backbone.channels)
+    stages = zip(inputs, backbone.channels, backbone.depths, strict=False)
+    return sum(i * w + (d - 1) * 2 * w * w for i, w, d in stages)

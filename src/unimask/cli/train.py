@@ -49,7 +49,7 @@ TaskOption = Annotated[
 BackboneOption = Annotated[
     str | None,
     typer.Option(
-        help="Backbone to use instead of the preset's, such as convnext-tiny, or timm:NAME."
+        help="Backbone to use instead of the preset's, such as efficientnet-lite0, or timm:NAME."
     ),
 ]
 PixelDecoderOption = Annotated[
@@ -61,8 +61,8 @@ PixelDecoderOption = Annotated[
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        help="File of ImageNet weights for the preset's backbone; timm downloads those of "
-        "a timm backbone."
+        help="File of ImageNet weights for the preset's backbone, or imagenet for those of "
+        "efficientnet-lite0 to 2 (extra lite) and of a timm backbone, which timm downloads."
     ),
 ]
 ChannelsOption = Annotated[

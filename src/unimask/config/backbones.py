@@ -119,6 +119,30 @@ class DiNATConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EfficientNetLiteConfig:
+    """An EfficientNet-Lite (Tan and Le 2019, without squeeze-and-excitation and with ReLU6).
+
+    The default is Lite0. Kernels, strides and expansions are those of the paper's table 1.
+
+    Attributes:
+        stem_channels: Output channels of the stem.
+        channels: Output channels of the seven stages; the outputs of the second, third, fifth and
+            seventh are used.
+        depths: Blocks per stage.
+        norm: "frozen_batch" uses ImageNet statistics; "batch" updates them and needs batches of
+            many images; "group" trains from scratch at any batch size.
+        in_channels: Number of image channels.
+    """
+
+    kind: Literal["efficientnet_lite"] = "efficientnet_lite"
+    stem_channels: int = 32
+    channels: tuple[int, int, int, int, int, int, int] = (16, 24, 40, 80, 112, 192, 320)
+    depths: tuple[int, int, int, int, int, int, int] = (1, 2, 2, 3, 3, 4, 1)
+    norm: Literal["frozen_batch", "batch", "group"] = "frozen_batch"
+    in_channels: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TimmConfig:
     """A backbone of timm, fully configured by its name.
 
@@ -133,4 +157,6 @@ class TimmConfig:
     in_channels: int = 3
 
 
-BackboneConfig = ResNetConfig | SwinConfig | ConvNeXtConfig | DiNATConfig | TimmConfig
+BackboneConfig = (
+    ResNetConfig | SwinConfig | ConvNeXtConfig | DiNATConfig | EfficientNetLiteConfig | TimmConfig
+)

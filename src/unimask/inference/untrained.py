@@ -6,6 +6,7 @@ from dataclasses import replace
 from unimask.checkpoints import ModelDescription, timm_normalisation
 from unimask.config import (
     BackboneConfig,
+    EfficientNetLiteConfig,
     MaskedDecoderConfig,
     PixelDecoderConfig,
     PreprocessingConfig,
@@ -30,6 +31,9 @@ from unimask.presets import (
 from unimask.published.model_configs import MODEL_CONFIGS
 
 TIMM = "timm:"
+
+EFFICIENTNET_LITE_NORMALISATION = 127.0, 128.0
+"""Mean and standard deviation of every channel (TensorFlow's `efficientnet_lite_builder.py`)."""
 
 
 def build(
@@ -205,4 +209,7 @@ def normalised_for(
     backbone = config.backbone
     if isinstance(backbone, TimmConfig):
         preprocessing = timm_normalisation(backbone, preprocessing)
+    if isinstance(backbone, EfficientNetLiteConfig):
+        mean, std = EFFICIENTNET_LITE_NORMALISATION
+        preprocessing = replace(preprocessing, mean=(mean,) * 3, std=(std,) * 3)
     return preprocessing.with_channels(backbone.in_channels)

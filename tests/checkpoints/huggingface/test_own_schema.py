@@ -16,6 +16,7 @@ from conftest import (
     TINY_SWIN,
     tiny_checkpoint,
 )
+from contracts.test_backbones import TINY_LITE
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import TaskQueriesConfig, TextConfig
@@ -45,6 +46,7 @@ CONFIGS = {
     "per pixel, with queries": TINY_PER_PIXEL_PLUS,
     "deeplab's stem and dilations": TINY_DEEPLAB,
     "the same in another family": replace(TINY_SWIN, backbone=TINY_DEEPLAB.backbone),
+    "efficientnet-lite": replace(TINY_SWIN, backbone=replace(TINY_LITE, norm="batch")),
     "oneformer on a pyramid": ONEFORMER_FPN,
     "oneformer with positions in pixels": LOCAL_ONEFORMER,
     "oneformer whose maps are projected": PROJECTED_ONEFORMER,

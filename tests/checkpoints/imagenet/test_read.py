@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TINY_RESNET, TINY_SWIN
+from contracts.test_backbones import TINY_LITE
 
 from unimask.checkpoints import read_backbone
 from unimask.checkpoints.imagenet import names
@@ -95,6 +96,8 @@ DINAT = replace(
 )
 SCALED = replace(DINAT, backbone=replace(DINAT.backbone, layer_scale=1e-5))
 
+LITE = replace(TINY_SWIN, backbone=TINY_LITE)
+
 CASES = {
     "detectron2, basic": (BASIC, write_detectron2, 0),
     "detectron2, bottleneck": (BOTTLENECK, write_detectron2, 0),
@@ -122,7 +125,7 @@ def test_backbones_are_read_without_their_classification_head(tmp_path, case):
 def test_another_backbone_is_refused_in_one_line(tmp_path, case):
     config, write, _ = CASES[case]
     write(tmp_path / "weights.pth", backbone_of(network(config, 1)))
-    others = (BASIC, BOTTLENECK, DEEPLAB, TINY_SWIN, TINY_RESNET, CONVNEXT, DINAT, SCALED)
+    others = (BASIC, BOTTLENECK, DEEPLAB, TINY_SWIN, TINY_RESNET, CONVNEXT, DINAT, SCALED, LITE)
     for other in others:
         if other is config:
             continue

@@ -65,6 +65,16 @@ CONVNEXT: Rules = (
     ("backbone.stages.*.*.**", f"{STAGE_BLOCK}.**"),
 )
 
+EFFICIENTNET_LITE: Rules = (
+    ("backbone.stem.weight", f"{ENCODER}.stem.weight"),
+    ("backbone.stem.norm.**", f"{ENCODER}.stem.norm.**"),
+    *(
+        (f"backbone.stages.*.*.{conv}.**", f"{ENCODER}.stages.*.*.{conv}.**")
+        for conv in ("expand", "depthwise", "project")
+    ),
+)
+"""The schema has no EfficientNet-Lite: these are our own names."""
+
 STEM = f"{ENCODER}.embedder.embedder"
 
 RESNET: Rules = (
@@ -95,4 +105,13 @@ RESNET: Rules = (
 
 TIMM: Rules = (("backbone.model.**", f"{ENCODER}._backbone.**"),)
 
-BACKBONES: Rules = (*PATCHES, *OUTPUT_NORMS, *SWIN, *DINAT, *CONVNEXT, *RESNET, *TIMM)
+BACKBONES: Rules = (
+    *PATCHES,
+    *OUTPUT_NORMS,
+    *SWIN,
+    *DINAT,
+    *EFFICIENTNET_LITE,
+    *CONVNEXT,
+    *RESNET,
+    *TIMM,
+)

@@ -11,6 +11,7 @@ from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
     DiNATConfig,
+    EfficientNetLiteConfig,
     ResNetConfig,
     SwinConfig,
     TimmConfig,
@@ -99,11 +100,23 @@ def read_resnet(backbone: Json, own_values: Json) -> ResNetConfig:
     )
 
 
+def read_efficientnet_lite(backbone: Json) -> EfficientNetLiteConfig:
+    """Read the configuration of an EfficientNet-Lite, which only unimask's schema has."""
+    return EfficientNetLiteConfig(
+        stem_channels=backbone["stem_channels"],
+        channels=tuple(backbone["channels"]),  # type: ignore[arg-type]
+        depths=tuple(backbone["depths"]),  # type: ignore[arg-type]
+        norm=backbone["norm"],
+        in_channels=backbone.get("num_channels", 3),
+    )
+
+
 READERS: dict[str, Callable[[Json], BackboneConfig]] = {
     "swin": read_swin,
     "maskformer-swin": read_swin,
     "convnext": read_convnext,
     "dinat": read_dinat,
+    "efficientnet_lite": read_efficientnet_lite,
     "timm_backbone": read_timm,
 }
 
@@ -131,6 +144,8 @@ def write_backbone(backbone: BackboneConfig) -> Json:
             values = write_dinat(backbone)
         case ResNetConfig():
             values = write_resnet(backbone)
+        case EfficientNetLiteConfig():
+            return write_efficientnet_lite(backbone)
         case TimmConfig():
             return write_timm(backbone)
     return {
@@ -197,6 +212,18 @@ def write_resnet(backbone: ResNetConfig) -> Json:
         "embedding_size": backbone.stem_channels,
         "hidden_sizes": list(backbone.channels),
         "depths": list(backbone.depths),
+    }
+
+
+def write_efficientnet_lite(backbone: EfficientNetLiteConfig) -> Json:
+    """Return the values of an EfficientNet-Lite, for which the schema has no keys."""
+    return {
+        "model_type": "efficientnet_lite",
+        "stem_channels": backbone.stem_channels,
+        "channels": list(backbone.channels),
+        "depths": list(backbone.depths),
+        "norm": backbone.norm,
+        "num_channels": backbone.in_channels,
     }
 
 

@@ -12,6 +12,7 @@ from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_onef
 from unimask.checkpoints.huggingface.own_schema import write_own_decoders
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    EfficientNetLiteConfig,
     FPNPixelDecoderConfig,
     MaskedDecoderConfig,
     ResNetConfig,
@@ -74,6 +75,8 @@ def transformers_incompatibility(architecture: SegmenterConfig) -> str | None:
         return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
     if isinstance(architecture.backbone, TimmConfig):
         return f"backbone.name is {architecture.backbone.name!r}: images are not padded there"
+    if isinstance(architecture.backbone, EfficientNetLiteConfig):
+        return "backbone.kind is 'efficientnet_lite', which no model has there"
     different = first_difference(architecture, read_back(architecture, schema, values))
     if different is not None:
         return different

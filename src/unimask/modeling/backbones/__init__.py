@@ -7,11 +7,12 @@ from torch import Tensor
 
 from unimask.modeling.backbones.convnext import ConvNeXt
 from unimask.modeling.backbones.dinat import DiNAT
+from unimask.modeling.backbones.efficientnet_lite import EfficientNetLite
 from unimask.modeling.backbones.resnet import ResNet
 from unimask.modeling.backbones.swin import Swin
 from unimask.modeling.backbones.timm import Timm
 
-__all__ = ["Backbone", "ConvNeXt", "DiNAT", "ResNet", "Swin", "Timm"]
+__all__ = ["Backbone", "ConvNeXt", "DiNAT", "EfficientNetLite", "ResNet", "Swin", "Timm"]
 
 
 class Backbone(Protocol):

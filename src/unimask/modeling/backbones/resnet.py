@@ -1,79 +1,21 @@
 """ResNet (He et al. 2016), with the stride in the 3x3 convolution as in torchvision."""
 
-import math
 from itertools import pairwise
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.modeling.layers.group_norm import GroupNorm
+from unimask.modeling.layers.conv_norm import ConvNorm, Norm
 from unimask.modeling.layers.recomputable import RecomputableLayer
-
-
-class FrozenBatchNorm(nn.Module):
-    """Batch normalization with fixed statistics and affine parameters.
-
-    Args:
-        channels: Number of channels.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.ones(channels))
-        self.register_buffer("bias", torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.eps = 1e-5
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Scale and shift each channel."""
-        scale, shift = (part.to(x.dtype)[:, None, None] for part in self.affine())
-        return x * scale + shift
-
-    def affine(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """Return scale and shift of every channel."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
-
-
-def build_norm(kind: Literal["frozen_batch", "group"], channels: int) -> nn.Module:
-    """Build a normalization; group norm has 32 groups, or their gcd with the channels."""
-    if kind == "frozen_batch":
-        return FrozenBatchNorm(channels)
-    return GroupNorm(math.gcd(32, channels), channels)
-
-
-class ConvNorm(nn.Conv2d):
-    """Convolution without bias and with "same" padding, followed by normalization."""
-
-    def __init__(
-        self, inputs: int, outputs: int, side: int, *, norm: str, stride: int = 1, dilation: int = 1
-    ) -> None:
-        padding = dilation * (side // 2)
-        super().__init__(inputs, outputs, side, stride, padding, dilation, bias=False)
-        self.norm = build_norm(norm, outputs)  # type: ignore[arg-type]
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
-        if not isinstance(self.norm, FrozenBatchNorm):
-            return self.norm(super().forward(input))
-        # Fold the normalization into the weight: one multiplication less per value.
-        scale, shift = self.norm.affine()
-        weight = self.weight * scale.to(self.weight.dtype)[:, None, None, None]
-        return self._conv_forward(input, weight, shift.to(input.dtype))
 
 
 class BasicBlock(RecomputableLayer):
     """Two 3x3 convolutions with a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, norm: Norm, dilation: int
+    ) -> None:
         super().__init__()
         self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
         self.conv1 = ConvNorm(inputs, outputs, 3, stride=stride, norm=norm, dilation=dilation)
@@ -87,7 +29,9 @@ class BasicBlock(RecomputableLayer):
 class Bottleneck(RecomputableLayer):
     """1x1, 3x3 and 1x1 convolutions with a shortcut; inner channels are a quarter."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, stride: int, norm: Norm, dilation: int
+    ) -> None:
         super().__init__()
         inner = outputs // 4
         self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
@@ -100,14 +44,14 @@ class Bottleneck(RecomputableLayer):
         return (branch + self.shortcut(x)).relu_()
 
 
-def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: str) -> nn.Module:
+def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: Norm) -> nn.Module:
     """Build a shortcut: a projection where the shape changes, else the identity."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     return ConvNorm(inputs, outputs, 1, stride=stride, norm=norm)
 
 
-def build_stem(kind: str, in_channels: int, channels: int, *, norm: str) -> nn.Sequential:
+def build_stem(kind: str, in_channels: int, channels: int, *, norm: Norm) -> nn.Sequential:
     """Build the stem to stride 4: a 7x7 convolution, or three 3x3 ("deeplab"), and max pooling."""
     inner = (channels // 2, channels // 2) if kind == "deeplab" else ()
     stem, kernel = nn.Sequential(), 3 if inner else 7

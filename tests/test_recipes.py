@@ -1,25 +1,36 @@
-"""The papers' recipes: settings and published scores."""
+"""The papers' recipes with their published scores, and the dataset of rendered towns."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from unimask.datasets import open_dataset
+from unimask.datasets.rendered_town import TOWN_LABELS, TownScene, build_sample
+from unimask.errors import OutputError
 from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import published_models
 from unimask.training import TrainingSettings
 from unimask.training.schedule import rate_at
 
-FILE = Path(__file__).parents[1] / "recipes" / "mask2former.py"
+FOLDER = Path(__file__).parents[1] / "recipes"
+
+
+def load_recipe(name, monkeypatch):
+    """Import a recipe, which belongs to no package."""
+    spec = importlib.util.spec_from_file_location(f"{name}_recipe", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
 def recipes(monkeypatch):
-    spec = importlib.util.spec_from_file_location("mask2former_recipes", FILE)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("mask2former", monkeypatch)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 8])
@@ -53,3 +64,29 @@ def test_recipes_start_and_resume(recipes, tmp_path, monkeypatch):
     (first, second) = (options for _, options in calls)
     assert first["backbone_weights"].endswith("swin.pth") and not first["resume"]
     assert second["resume"]
+
+
+def test_a_dataset_of_rendered_towns_is_read_as_written(tmp_path, monkeypatch):
+    command = [sys.executable, "-m", "recipes.rendered_town", str(tmp_path / "town")]
+    options = ["--train", "3", "--val", "2", "--size", "96", "--workers", "1"]
+    finished = subprocess.run(
+        [*command, *options], cwd=FOLDER.parent, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    for split, count in (("train", 3), ("val", 2)):
+        dataset = open_dataset(tmp_path / "town", split)
+        assert len(dataset) == count and dataset.labels == TOWN_LABELS
+        seeds = [1_000_000 * (split == "val") + n for n in range(count)]
+        for index, seed in enumerate(seeds):
+            rendered = TownScene(seed, (96, 96)).render()
+            expected = build_sample(rendered, Path("image.jpg"))
+            sample = dataset[index]
+            front = np.concatenate([[-1], sample.label_ids])[sample.front]
+            assert (front == np.where(sample.front > 0, rendered.label_ids, -1)).all()
+            ignored = np.zeros((96, 96), bool) if expected.ignored is None else expected.ignored
+            assert ((sample.front == 0) == ignored).all()
+            assert len(sample.label_ids) == len(expected.label_ids)
+            difference = np.abs(sample.image.astype(int) - rendered.image).mean()
+            assert difference < 4
+    with pytest.raises(OutputError, match="is not empty"):
+        load_recipe("rendered_town", monkeypatch).write_dataset(tmp_path / "town", {"train": 1})

@@ -20,13 +20,16 @@ from unimask.datasets.rendered_town.layout import (
 )
 from unimask.datasets.rendered_town.parking import draw_car, park_at_roads, park_in_bays
 from unimask.datasets.rendered_town.planting import plant_trees
-from unimask.datasets.rendered_town.roads import MAX_HALF_WIDTH
+from unimask.datasets.rendered_town.roads import MAX_HALF_WIDTH, SIDEWALK
 from unimask.datasets.rendered_town.style import Style
 
 POND_SHARES = {Kind.PARK: 0.55, Kind.MEADOW: 0.3}
 """Share of blocks with a pond, by kind."""
 
 PARKED_IN_DRIVES = 0.6
+
+OVERHANG = MAX_HALF_WIDTH + SIDEWALK + 3.0
+"""Distance in metres up to which objects of a block may lie outside of its border."""
 
 
 @lru_cache(maxsize=512)
@@ -38,17 +41,14 @@ def build_block(style: Style, i: int, j: int) -> Block:
     plots = build_plots(site, kind, random, car_parks) if kind in URBAN else []
     pond = place_pond(site, kind, random)
     paved = tuple(plot.drive for plot in plots if plot.drive is not None)
+    paved += tuple(plot.yard for plot in plots if plot.yard is not None)
     occupied = [*paved, *car_parks]
-    trees = plant_trees(site, kind, random, [plot.building for plot in plots], occupied, pond)
-    low, high = site.outline.min(axis=0), site.outline.max(axis=0)
-    reach = MAX_HALF_WIDTH + 5.0
+    trees = plant_trees(site, kind, random, [plot.lot for plot in plots], occupied, pond)
     return Block(
         i=i,
         j=j,
         kind=kind,
         outline=site.outline,
-        low=(float(low[0]) - reach, float(low[1]) - reach),
-        high=(float(high[0]) + reach, float(high[1]) + reach),
         buildings=tuple(plot.building for plot in plots),
         cars=park_cars(site, kind, random, plots, car_parks),
         trees=trees,
@@ -56,6 +56,14 @@ def build_block(style: Style, i: int, j: int) -> Block:
         car_parks=car_parks,
         pond=pond,
     )
+
+
+@lru_cache(maxsize=2048)
+def block_bounds(style: Style, i: int, j: int) -> tuple[float, float, float, float]:
+    """Return least x and y, and greatest x and y, of everything in a block, without shadows."""
+    outline = Site(style, i, j).outline
+    (left, top), (right, bottom) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
+    return left - OVERHANG, top - OVERHANG, right + OVERHANG, bottom + OVERHANG
 
 
 def park_cars(

@@ -15,8 +15,11 @@ ASPHALT, PAVING, GRAVEL = (0.40, 0.40, 0.415), (0.62, 0.60, 0.57), (0.58, 0.53, 
 PAINT = 0.86
 """Brightness of markings."""
 
-REACH = 3.0
-"""Distance beside carriageways up to which roads are drawn, in metres."""
+CORNER = 4.0
+"""Size of the rounded corners of carriageways at junctions in metres."""
+
+REACH = SIDEWALK + CORNER + 0.1
+"""Distance beside carriageways up to which distances are computed, in metres."""
 
 LANE = 2.65
 """Width of a lane of a main street in metres; parked cars stand beside it."""
@@ -41,13 +44,21 @@ class RoadMap(NamedTuple):
 def map_roads(canvas: Canvas, roads: list[Road]) -> RoadMap:
     """Compute the position of each pixel relative to the nearest of some roads."""
     size = canvas.label_ids.shape
-    along, lateral = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    road_map = RoadMap(np.full(size, REACH, np.float32), along, lateral, np.zeros(size, np.int16))
+    axes = [
+        RoadMap(np.full(size, REACH, np.float32), along, lateral, np.zeros(size, np.int16))
+        for along, lateral in np.zeros((2, 2, *size), np.float32)
+    ]
     for number, road in enumerate(roads):
         if canvas.bounds(road.points, road.half_width + REACH) is not None:
             for piece in range(len(road.points) - 1):
-                map_piece(canvas, road_map, road, number, piece)
-    return road_map
+                map_piece(canvas, axes[road.axis], road, number, piece)
+    first, second = axes
+    is_second = second.gap < first.gap
+    nearest = [np.where(is_second, b, a) for a, b in zip(first, second, strict=True)]
+    # A smooth minimum (polynomial, by Inigo Quilez) of both distances rounds the corners.
+    nearness = np.maximum(1 - np.abs(first.gap - second.gap) / CORNER, 0)
+    nearest[0] -= nearness * nearness * np.float32(CORNER / 4)
+    return RoadMap(*nearest)
 
 
 def map_piece(canvas: Canvas, road_map: RoadMap, road: Road, number: int, piece: int) -> None:

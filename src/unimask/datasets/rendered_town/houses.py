@@ -21,6 +21,9 @@ BUILDING_GAP = 1.6
 GRID = np.stack(np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)), axis=-1).reshape(-1, 2)
 """Points of a rectangle at which overlaps are tested."""
 
+YARD_SHARE = 0.6
+"""Share of large buildings with paved ground around them."""
+
 CORNER_GAP = 5.0
 """Distance between a lot and the end of its road at least, in metres."""
 
@@ -38,7 +41,7 @@ class Sizes(NamedTuple):
 
 
 HOMES = Sizes(
-    (9, 15), (7.5, 10.5), (3.5, 8), (3, 7), (3.5, 6), ("gable", "gable", "hip", "flat"), 0.35
+    (9, 15), (7.5, 10.5), (2.6, 6.5), (3, 7), (3.5, 6), ("gable", "gable", "hip", "flat"), 0.35
 )
 CENTRE = Sizes((15, 30), (11, 17), (2.5, 7), (1, 3), (7, 13), ("flat", "flat", "flat", "hip"), 0.45)
 
@@ -50,11 +53,13 @@ class Plot(NamedTuple):
         building: The building.
         lot: Rectangle around the building.
         drive: Drive from the road, directed away from it; None without one.
+        yard: Paved ground around the building; None without one.
     """
 
     building: Building
     lot: Rectangle
     drive: Rectangle | None
+    yard: Rectangle | None
 
     def parking_place(self) -> np.ndarray:
         """Return the place of a car (x, y), at the end of the drive."""
@@ -72,10 +77,19 @@ def build_plots(
     lots = [lot for lot, fits in zip(lots, lots_that_fit(site, lots), strict=True) if fits]
     lots = choose_lots(lots, occupied)[: FIRST_CAR - 1]
     drives = place_drives(site, lots, random) if kind is Kind.HOMES else [None] * len(lots)
-    return [
-        Plot(build_house(fixed_id(site.i, site.j, number), lot, sizes, random), lot, drive)
-        for number, ((lot, _), drive) in enumerate(zip(lots, drives, strict=True), 1)
-    ]
+    plots = []
+    for number, ((lot, setback), drive) in enumerate(zip(lots, drives, strict=True), 1):
+        building = build_house(fixed_id(site.i, site.j, number), lot, sizes, random)
+        has_yard = kind is Kind.CENTRE and random.random() < YARD_SHARE
+        yard = pave_yard(lot, abs(setback)) if has_yard else None
+        plots.append(Plot(building, lot, drive, yard))
+    return plots
+
+
+def pave_yard(lot: Rectangle, setback: float) -> Rectangle:
+    """Return the paved ground around a building, up to the carriageway."""
+    margin = max(setback, 2.5)
+    return lot._replace(half_length=lot.half_length + margin, half_width=lot.half_width + margin)
 
 
 def choose_lots(

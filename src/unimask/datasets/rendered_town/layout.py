@@ -132,8 +132,6 @@ class Block:
         j: Index along axis 1.
         kind: What it consists of.
         outline: Polygon of its border: the middles of the streets around it, in metres.
-        low: Least x and y of everything in the block, shadows excluded.
-        high: Greatest x and y.
         buildings: Buildings.
         cars: Parked cars.
         trees: Trees, those in front last.
@@ -146,8 +144,6 @@ class Block:
     j: int
     kind: Kind
     outline: Float[np.ndarray, "n 2"]
-    low: tuple[float, float]
-    high: tuple[float, float]
     buildings: tuple[Building, ...] = ()
     cars: tuple[Car, ...] = ()
     trees: tuple[Tree, ...] = ()

@@ -40,7 +40,7 @@ def draw_car(
 
 def park_at_roads(site: Site, kind: Kind, random: np.random.Generator) -> list[Place]:
     """Return the occupied places at two of the four roads, which belong to this block."""
-    share = 0.42 if kind in URBAN else 0.06
+    share = 0.36 if kind in URBAN else 0.06
     places: list[Place] = []
     for road in (site.borders[0][0], site.borders[3][0]):
         for side in (1, -1):

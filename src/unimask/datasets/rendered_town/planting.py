@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from unimask.datasets.rendered_town.block_site import Site
-from unimask.datasets.rendered_town.layout import Building, Kind, Rectangle, Tree
+from unimask.datasets.rendered_town.layout import URBAN, Kind, Rectangle, Tree
 from unimask.datasets.rendered_town.roads import SIDEWALK
 from unimask.datasets.rendered_town.window import Window, fill_polygon
 
-NUMBERS = {Kind.HOMES: 34, Kind.CENTRE: 16, Kind.PARK: 60, Kind.MEADOW: 9, Kind.FIELD: 0}
+NUMBERS = {Kind.HOMES: 44, Kind.CENTRE: 20, Kind.PARK: 60, Kind.MEADOW: 9, Kind.FIELD: 0}
 """Number of trees that are tried in a block, by its kind; woods have a dense pattern."""
 
 WOOD_SPACING = 4.6
@@ -18,6 +18,12 @@ WOOD_SPACING = 4.6
 
 STREET_SPACING = 9.5
 """Distance between the trees along main streets in metres."""
+
+HEDGE_SHARE = 0.55
+"""Share of houses with a hedge."""
+
+HEDGE_SPACING = 1.0
+"""Distance between the bushes of a hedge in metres."""
 
 LOBES = 6
 """Number of lobes around the middle of a crown."""
@@ -27,24 +33,29 @@ def plant_trees(
     site: Site,
     kind: Kind,
     random: np.random.Generator,
-    buildings: list[Building],
+    lots: list[Rectangle],
     paved: list[Rectangle],
     pond: np.ndarray | None,
 ) -> tuple[Tree, ...]:
-    """Return the trees of a block, where nothing else stands, the smallest first."""
-    points, radii = (
-        plant_wood(site, random) if kind is Kind.FOREST else plant_groups(site, kind, random)
-    )
-    free = find_free(site, points, radii, 0.45)
-    if kind in (Kind.HOMES, Kind.CENTRE):
-        street_points, street_radii = plant_rows(site, random)
-        free_in_rows = find_free(site, street_points, street_radii, 0.3)
-        points = np.concatenate([points, street_points])
-        radii = np.concatenate([radii, street_radii])
-        free = np.concatenate([free, free_in_rows])
-    for building in buildings:
-        for part in building.parts:
-            free &= ~near_rectangle(part, points, 0.7 * radii)
+    """Return the trees of a block, where nothing else stands, the smallest first.
+
+    Args:
+        site: Site of the block.
+        kind: Kind of the block.
+        random: Random generator.
+        lots: Rectangles around the buildings.
+        paved: Paved ground.
+        pond: Polygon of a pond, or None.
+    """
+    groups = [plant_wood(site, random) if kind is Kind.FOREST else plant_groups(site, kind, random)]
+    if kind in URBAN:
+        groups.append(plant_rows(site, random))
+    if kind is Kind.HOMES:
+        groups.append(plant_hedges(lots, random))
+    points, radii = (np.concatenate(values) for values in zip(*groups, strict=True))
+    free = find_free(site, points, radii)
+    for lot in lots:
+        free &= ~near_rectangle(lot, points, 0.7 * radii)
     for rectangle in paved:
         free &= ~near_rectangle(rectangle, points, 0.6 * radii)
     if pond is not None:
@@ -106,26 +117,40 @@ def plant_rows(site: Site, random: np.random.Generator) -> tuple[np.ndarray, np.
         first, last = road.clear[0] + 7, road.length - road.clear[1] - 7
         positions = np.arange(first, last, STREET_SPACING) if road.is_main else np.zeros(0)
         positions = positions[random.random(len(positions)) < 0.6]
-        lateral = np.full(len(positions), side * (road.half_width + SIDEWALK + 0.2))
+        lateral = np.full(len(positions), side * (road.half_width + SIDEWALK + 0.35))
         points.append(road.place(positions, lateral)[0])
     all_points = np.concatenate(points)
     return all_points, 1.6 + 0.9 * random.random(len(all_points))
 
 
-def find_free(
-    site: Site, points: np.ndarray, radii: np.ndarray, overhang: float
-) -> Bool[np.ndarray, " n"]:
-    """Return which trees stand on land and off the roads.
+def plant_hedges(
+    lots: list[Rectangle], random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points and radii of the bushes of hedges, each beside a house or behind it."""
+    points = [np.zeros((0, 2))]
+    for lot in lots:
+        share, end, side, gap = random.random(4)
+        if share < HEDGE_SHARE:
+            away = 2.2 + 2 * gap
+            reach = lot.half_length + away
+            along = np.arange(-reach, reach, HEDGE_SPACING)
+            across = np.full(len(along), (1 if side < 0.5 else -1) * (lot.half_width + away))
+            line = np.stack([along / lot.half_length, across / lot.half_width], axis=1)
+            if end < 0.4:  # beside the house rather than along the street
+                reach = lot.half_width + away
+                across = np.arange(-reach, reach, HEDGE_SPACING)
+                place = (1 if side < 0.5 else -1) * (lot.half_length + away) / lot.half_length
+                line = np.stack([np.full(len(across), place), across / lot.half_width], axis=1)
+            points.append(lot.points(line))
+    all_points = np.concatenate(points)
+    return all_points, 0.75 + 0.35 * random.random(len(all_points))
 
-    Args:
-        site: Site of the block.
-        points: Positions (x, y) of the trees.
-        radii: Radii of their crowns.
-        overhang: Share of the radius that the trunk keeps from carriageways, beside a metre.
-    """
+
+def find_free(site: Site, points: np.ndarray, radii: np.ndarray) -> Bool[np.ndarray, " n"]:
+    """Return which trees stand on land and off the roads."""
     if not len(points):
         return np.zeros(0, bool)
-    off_road = site.road_distance(points) > 1 + overhang * radii
+    off_road = site.road_distance(points) > 1.0 + 0.4 * radii
     return off_road & (site.water_distance(points) > 1)
 
 

@@ -36,6 +36,7 @@ class Road:
     """Part of a street between two neighbouring junctions.
 
     Attributes:
+        axis: Axis of its street.
         exists: Whether there is a road; otherwise this is only a border between blocks.
         is_main: Whether it belongs to a main street.
         half_width: Half of the carriageway's width in metres; 0 if there is no road.
@@ -45,6 +46,7 @@ class Road:
         clear: Lengths at the start and at the end that crossing streets take, in metres.
     """
 
+    axis: int
     exists: bool
     is_main: bool
     half_width: float
@@ -141,6 +143,7 @@ def build_road(style: Style, axis: int, i: int, j: int) -> Road:
     exists = road_exists(style, axis, i, j)
     step = (i, j + 1) if axis else (i + 1, j)
     return Road(
+        axis=axis,
         exists=exists,
         is_main=is_main_street(style, axis, index),
         half_width=street_half_width(style, axis, index) if exists else 0.0,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from unimask.datasets.rendered_town.blocks import build_block
+from unimask.datasets.rendered_town.blocks import block_bounds, build_block
 from unimask.datasets.rendered_town.canvas import Canvas
 from unimask.datasets.rendered_town.carriageways import (
     draw_car_park,
@@ -127,12 +127,12 @@ class TownScene:
         return result
 
     def cars(self, window: Window | None = None, time: float = 0.0) -> list[Car]:
-        """Return the cars whose middle is in a window, with their velocities, sorted by id."""
+        """Return the cars whose middle is in a window, with their velocities."""
         window = window or Window(0, 0, *self.size)
         low, high = bounds_in_metres(self.style, window, 0)
         return [
             car
-            for car in find_cars(self.style, *find_grid(self.style, window), time)
+            for car in find_cars(self.style, window, time)
             if low[0] <= car.body.x < high[0] and low[1] <= car.body.y < high[1]
         ]
 
@@ -172,31 +172,38 @@ def find_grid(style: Style, window: Window) -> tuple[range, range]:
 
 
 def find_blocks(style: Style, window: Window) -> list[Block]:
-    """Return the blocks that have objects or shadows in a window, in an order without gaps."""
+    """Return the blocks that have objects or shadows in a window, in an order without gaps.
+
+    Raises:
+        SettingsError: The window is too far from the start of the scene.
+    """
     columns, rows = find_grid(style, window)
     low, high = bounds_in_metres(style, window, SHADOW_REACH)
-    blocks = [build_block(style, i, j) for i in columns for j in rows]
-    return [
-        block
-        for block in blocks
-        if block.low[0] < high[0] and block.low[1] < high[1]
-        if block.high[0] > low[0] and block.high[1] > low[1]
-    ]
+    blocks = []
+    for i in columns:
+        for j in rows:
+            left, top, right, bottom = block_bounds(style, i, j)
+            if left < high[0] and top < high[1] and right > low[0] and bottom > low[1]:
+                blocks.append(build_block(style, i, j))
+    return blocks
 
 
-def find_cars(style: Style, columns: range, rows: range, time: float) -> list[Car]:
-    """Return all cars in some blocks and on their roads, parked ones included, sorted by id."""
+def find_cars(style: Style, window: Window, time: float) -> list[Car]:
+    """Return all cars near a window, parked ones included, in an order without gaps.
+
+    Raises:
+        SettingsError: The window is too far away, or the time is too long.
+    """
     if not abs(time) <= MAX_SECONDS:
         raise SettingsError(f"time {time} is not within {MAX_SECONDS:.0f} seconds of 0")
-    parked = [car for i in columns for j in rows for car in build_block(style, i, j).cars]
-    return [*sorted(parked, key=lambda car: car.id), *moving_cars(style, columns, rows, time)]
+    parked = [car for block in find_blocks(style, window) for car in block.cars]
+    return [*parked, *moving_cars(style, *find_grid(style, window), time)]
 
 
 def render_tile(style: Style, window: Window, time: float) -> RenderedTown:
     """Render a window at once."""
     canvas = Canvas(style, window.expand(MARGIN))
-    blocks = find_blocks(style, canvas.window)
-    cars = find_cars(style, *find_grid(style, canvas.window), time)
+    blocks, cars = find_blocks(style, canvas.window), find_cars(style, canvas.window, time)
     draw_surfaces(canvas, blocks)
     cars = [car for car in cars if canvas.box(*car.bounds(CAR_SHADOW))]
     for car in cars:

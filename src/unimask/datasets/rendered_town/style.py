@@ -25,14 +25,14 @@ SOIL = (0.47, 0.37, 0.27)
 
 SEASONS = (
     Season(  # spring
-        (0.33, 0.46, 0.22),
-        (0.45, 0.49, 0.28),
-        (*GREEN_TREES, (0.31, 0.42, 0.17), (0.62, 0.52, 0.52)),
-        ((0.36, 0.53, 0.22), (0.78, 0.73, 0.22), SOIL, (0.28, 0.45, 0.18)),
+        (0.36, 0.46, 0.25),
+        (0.48, 0.50, 0.32),
+        (*GREEN_TREES, (0.31, 0.42, 0.17), *GREEN_TREES, *GREEN_TREES, (0.62, 0.52, 0.52)),
+        ((0.40, 0.52, 0.26), (0.74, 0.70, 0.28), SOIL, (0.32, 0.44, 0.22)),
     ),
     Season(  # summer
-        (0.36, 0.43, 0.23),
-        (0.55, 0.51, 0.33),
+        (0.38, 0.44, 0.27),
+        (0.56, 0.52, 0.37),
         GREEN_TREES,
         ((0.76, 0.66, 0.40), (0.68, 0.60, 0.36), (0.27, 0.42, 0.18), (0.55, 0.50, 0.28)),
     ),
@@ -57,7 +57,7 @@ class Style:
         urban: Share of blocks with buildings, roughly.
         season: Colours of the plants.
         sun: Direction to the sun (right, down, up), of length 1.
-        tint: Colour of the light.
+        tint: Colour and strength of the light.
         haze: Share of the light that haze scatters.
         noise: Standard deviation of the sensor noise, roughly, as a share of white.
         traffic: Share of the places in moving traffic that a car takes.
@@ -99,17 +99,17 @@ def draw_style(seed: int, scale: float | None) -> Style:
         return low + (high - low) * uniform(seed, Stream.STYLE, number)
 
     azimuth, elevation = draw(0, 0, 2 * pi), radians(draw(1, 36, 58))
-    warmth = draw(2, -0.05, 0.07)
+    warmth, strength = draw(2, -0.05, 0.07), draw(15, 1.08, 1.24)
     pitch = draw(3, 72, 98)
     return Style(
         seed=seed,
         scale=draw(4, 0.18, 0.28) if scale is None else scale,
         rotation=draw(5, 0, pi / 2),
         pitch=pitch,
-        urban=draw(6, 0.45, 0.85),
+        urban=draw(6, 0.50, 0.92),
         season=SEASONS[int(draw(7, 0, len(SEASONS)))],
         sun=(cos(azimuth) * cos(elevation), sin(azimuth) * cos(elevation), sin(elevation)),
-        tint=(1 + warmth, 1.0, 1 - warmth),
+        tint=(strength * (1 + warmth), strength, strength * (1 - warmth)),
         haze=draw(8, 0.0, 0.16) * draw(9, 0.3, 1),
         noise=draw(10, 0.006, 0.020),
         traffic=draw(11, 0.35, 0.7),

@@ -45,6 +45,11 @@ TINY = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)
 class TestEveryBackbone:
     def test_arguments_are_the_config_fields(self, config):

@@ -3,21 +3,10 @@ import torch
 import torch.nn.functional as F
 from contracts.test_backbones import TINY_LITE
 
-from unimask.modeling.backbones.efficientnet_lite import MBConv, SameConvNorm, same_padding
+from unimask.kernels.inverted_bottleneck import same_padding
+from unimask.modeling.backbones.efficientnet_lite import MBConv, SameConvNorm
 from unimask.modeling.build import build_backbone
 from unimask.presets import BACKBONES
-
-
-@pytest.mark.parametrize(
-    ("size", "side", "stride", "expected"),
-    [
-        (8, 3, 2, (0, 1)), (7, 3, 2, (1, 1)), (8, 5, 2, (1, 2)), (7, 5, 2, (2, 2)),
-        (8, 3, 1, (1, 1)), (8, 5, 1, (2, 2)), (1, 3, 2, (1, 1)), (1, 5, 2, (2, 2)),
-        (2, 3, 2, (0, 1)), (8, 1, 2, (0, 0)),
-    ],
-)  # fmt: skip
-def test_padding_equals_tensorflows(size, side, stride, expected):
-    assert same_padding(size, side, stride) == expected
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 8), (8, 7), (5, 5), (1, 2), (2, 1), (1, 1)], ids=str)
@@ -76,3 +65,21 @@ def test_frozen_statistics_stay_while_batch_statistics_move():
         network(torch.randn(2, 3, 64, 64))
         changed = [n for n, b in network.named_buffers() if not torch.equal(b, before[n])]
         assert bool(changed) == moves
+
+
+@pytest.mark.parametrize("norm", ["frozen_batch", "batch"])
+def test_predictions_follow_changes_of_weights_and_statistics(norm):
+    torch.manual_seed(0)
+    network = build_backbone(type(TINY_LITE)(norm=norm)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        before = network(images)[-1]
+    for name in ("stages.3.0.depthwise.norm.running_mean", "stages.3.0.project.weight"):
+        network.state_dict()[name].add_(0.3)
+        with torch.inference_mode():
+            after = network(images)[-1]
+        exact = build_backbone(type(TINY_LITE)(norm=norm)).double().eval()
+        exact.load_state_dict(network.state_dict())
+        assert not torch.allclose(before, after)
+        torch.testing.assert_close(after.double(), exact(images.double())[-1], atol=1e-4, rtol=1e-4)
+        before = after

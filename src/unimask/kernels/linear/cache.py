@@ -26,13 +26,14 @@ def cached_for_weights(module: nn.Module, compute: Callable[[], Value]) -> Value
     forward pass with gradients, which drops the cached value (`drop_cached`).
 
     Args:
-        module: Module whose parameters `compute` reads; one value is cached per module.
+        module: Module whose parameters and buffers `compute` reads; one value is cached per module.
         compute: Function without arguments. Its result must not refer to the module, or neither
             would ever be freed.
     """
     if torch.compiler.is_compiling():
         return compute()
-    weights = list(module.parameters())
+    statistics = (buffer for buffer in module.buffers() if buffer.is_floating_point())
+    weights = [*module.parameters(), *statistics]
     if any(weight.is_inference() or not can_prepack(weight) for weight in weights):
         cache.pop(module, None)
         return compute()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Activation = Literal["none", "relu", "gelu"]
+Activation = Literal["none", "relu", "relu6", "gelu"]
 
 BATCH = 2048
 """Number of rows per call for which oneDNN picks its layout; other numbers give equal results."""
@@ -31,6 +31,8 @@ def prepacked_product(
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), BATCH)
     algorithm = "none" if activation == "gelu" else ""
     multiply = torch.ops.mkldnn._linear_pointwise.default
+    if activation == "relu6":
+        return lambda x: multiply(x, packed, bias, "hardtanh", [0.0, 6.0], "")
     return lambda x: multiply(x, packed, bias, activation, [], algorithm)
 
 
@@ -55,5 +57,7 @@ def activate(x: Float[Tensor, "... d"], activation: Activation) -> Float[Tensor,
     """Apply an activation function out of place."""
     if activation == "gelu":
         return F.gelu(x)
+    if activation == "relu6":
+        return F.relu6(x)
     # Not in place: the product is a view, and its gradient would be copied.
     return F.relu(x) if activation == "relu" else x

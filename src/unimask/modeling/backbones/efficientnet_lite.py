@@ -6,7 +6,15 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.modeling.layers.conv_norm import ConvNorm, Norm
+from unimask.kernels.inverted_bottleneck import (
+    Bottleneck,
+    bottleneck_function,
+    has_fast_bottleneck,
+    inverted_bottleneck,
+    same_padding,
+)
+from unimask.kernels.linear import cached_for_weights, drop_cached, uses_custom_autograd
+from unimask.modeling.layers.conv_norm import ConvNorm, Norm, has_fixed_statistics
 from unimask.modeling.layers.recomputable import RecomputableLayer
 
 KERNELS = (3, 3, 5, 3, 5, 5, 3)
@@ -64,12 +72,6 @@ class SameConvNorm(ConvNorm):
         return F.conv2d(padded, weight, bias, self.stride, groups=self.groups)
 
 
-def same_padding(size: int, side: int, stride: int) -> tuple[int, int]:
-    """Return TensorFlow's "same" padding before and after an axis."""
-    total = max(0, (-(-size // stride) - 1) * stride + side - size)
-    return total // 2, total - total // 2
-
-
 class MBConv(RecomputableLayer):
     """Mobile inverted bottleneck: 1x1 expansion, depthwise convolution, 1x1 projection.
 
@@ -94,8 +96,23 @@ class MBConv(RecomputableLayer):
         self.project = SameConvNorm(inner, outputs, 1, norm=norm, activation=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
-        branch = self.project(self.depthwise(self.expand(x)))
+        branch = self.branch(x)
         return branch + x if self.has_shortcut else branch
+
+    def branch(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+        """Compute the block without its shortcut, by one kernel where statistics are fixed."""
+        if not (has_fixed_statistics(self.depthwise.norm) and has_fast_bottleneck(x)):
+            return self.project(self.depthwise(self.expand(x)))
+        stride = self.depthwise.stride[0]
+        if uses_custom_autograd(x):
+            drop_cached(self)
+            return inverted_bottleneck(x, self.folded(), stride)
+        return cached_for_weights(self, lambda: bottleneck_function(self.folded(), stride))(x)
+
+    def folded(self) -> Bottleneck:
+        """Return all weights and biases with fixed statistics folded in."""
+        expand = self.expand.folded() if isinstance(self.expand, ConvNorm) else (None, None)
+        return Bottleneck(*expand, *self.depthwise.folded(), *self.project.folded())
 
 
 class EfficientNetLite(nn.Module):

@@ -108,10 +108,16 @@ class ConvNorm(nn.Conv2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
         if not has_fixed_statistics(self.norm):
             return self.norm(super().forward(input))
-        # Fold the normalization into the weight: one multiplication less per value.
+        weight, bias = self.folded()
+        return self._conv_forward(input, weight, bias.to(input.dtype))
+
+    def folded(self) -> tuple[Float[Tensor, "d c k k"], Float[Tensor, " d"]]:
+        """Return weight and bias with fixed statistics folded in.
+
+        This saves one multiplication per value.
+        """
         scale, shift = affine(self.norm)  # type: ignore[arg-type]
-        weight = self.weight * scale.to(self.weight.dtype)[:, None, None, None]
-        return self._conv_forward(input, weight, shift.to(input.dtype))
+        return self.weight * scale.to(self.weight.dtype)[:, None, None, None], shift
 
 
 def has_fixed_statistics(norm: nn.Module) -> bool:

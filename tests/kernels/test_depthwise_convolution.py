@@ -1,0 +1,29 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unimask.kernels.depthwise_convolution import depthwise_relu6, input_gradient, weight_gradient
+
+CASES = [
+    (side, stride, padding, size)
+    for side in (3, 5, 7)
+    for stride in (1, 2)
+    for padding in ((side // 2, side // 2), (side // 2 - 1, side // 2))
+    for size in ((12, 9), (7, 8), (6, 6))
+]
+
+
+@pytest.mark.parametrize(("side", "stride", "padding", "size"), CASES)
+def test_outputs_and_gradients_equal_those_of_autograd(side, stride, padding, size):
+    torch.manual_seed(0)
+    x = torch.randn(2, 20, *size).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(20, 1, side, side), torch.randn(20)
+    exact = [part.double().requires_grad_() for part in (x, weight)]
+    expected = F.conv2d(*exact, bias.double(), stride, padding, groups=20)
+    actual = depthwise_relu6(x, weight, bias, stride, padding)
+    torch.testing.assert_close(actual.double(), expected.detach().clamp(0, 6), atol=1e-5, rtol=1e-5)
+    grad = torch.randn_like(actual)
+    grads = torch.autograd.grad(expected, exact, grad.double())
+    for function, other in ((input_gradient, grads[0]), (weight_gradient, grads[1])):
+        found = function(grad, x, weight, stride, padding)
+        torch.testing.assert_close(found.double(), other, atol=1e-4, rtol=1e-5)

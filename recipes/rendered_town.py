@@ -11,10 +11,7 @@ Training and validation scenes have different seeds, and datasets whose seeds di
 import argparse
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -24,6 +21,7 @@ from rich.progress import Progress
 from unimask.curation.convert import new_folder
 from unimask.curation.writers.create import create_writer
 from unimask.datasets.rendered_town import TOWN_LABELS, TownScene, build_sample
+from unimask.datasets.rendered_town.parallel import map_in_processes
 from unimask.datasets.sample import Sample
 from unimask.errors import SettingsError, UnimaskError
 
@@ -31,9 +29,6 @@ SCENES = 1_000_000
 """Number of seeds that the scenes of one split of one dataset may have."""
 
 JPEG_QUALITY = 95
-
-WAITING = 4
-"""Number of scenes per process that are rendered ahead of the writer."""
 
 
 def scene_seed(seed: int, split: str, index: int) -> int:
@@ -66,14 +61,15 @@ def write_dataset(
     """
     if not counts or not all(0 < count <= SCENES for count in counts.values()) or size < 16:
         raise SettingsError(f"write 1 to {SCENES} images per split, of at least 16 pixels")
-    context = get_context("spawn")
-    with new_folder(out) as folder, ProcessPoolExecutor(workers or os.cpu_count(), context) as pool:
+    processes = workers or os.cpu_count() or 1
+    with new_folder(out) as folder:
         writer = create_writer("coco-panoptic", folder, TOWN_LABELS)
         for split, count in counts.items():
             images = writer.image_folder(split)
             images.mkdir(parents=True)
             jobs = ((scene_seed(seed, split, n), size, images / name(n)) for n in range(count))
-            for done, sample in enumerate(render_ahead(pool, jobs), 1):
+            samples = map_in_processes(render_scene, jobs, processes)
+            for done, sample in enumerate(samples, 1):
                 writer.add(split, sample, sample.path.name)
                 if progress is not None:
                     progress(split, done, count)
@@ -84,19 +80,6 @@ def write_dataset(
 def name(index: int) -> str:
     """Return the name of an image."""
     return f"town_{index:06d}.jpg"
-
-
-def render_ahead(
-    pool: ProcessPoolExecutor, jobs: Iterator[tuple[int, int, Path]]
-) -> Iterator[Sample]:
-    """Yield rendered scenes in order, a few of which wait in memory."""
-    waiting: deque[Future[Sample]] = deque()
-    for job in jobs:
-        waiting.append(pool.submit(render_scene, *job))
-        if len(waiting) >= WAITING * (os.cpu_count() or 1):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def render_scene(seed: int, size: int, path: Path) -> Sample:

@@ -154,27 +154,33 @@ def lots_that_fit(site: Site, lots: list[tuple[Rectangle, float]]) -> list[bool]
 
 def build_house(id: int, lot: Rectangle, sizes: Sizes, random: np.random.Generator) -> Building:
     """Return a building on its lot: a rectangle, or an L of two rectangles."""
-    wing, roof, height, colour, detail, end, side, depth = random.random(8)
-    parts = (lot,)
+    wing, roof, height, colour, detail, end, side, depth = random.random(8).tolist()
+    parts, outline = (lot,), lot.corners()
     if wing < sizes.wing_share and lot.half_length > 0.9 * lot.half_width:
-        thickness = lot.half_width * (0.42 + 0.14 * depth)
-        across = lot.half_width - thickness
-        shift = (1 if side < 0.5 else -1) * across
-        x, y = lot.points(np.array([[0, shift / lot.half_width]]))[0]
-        main = Rectangle(float(x), float(y), lot.direction, lot.half_length, thickness)
-        wing_width = min(thickness * 0.95, 0.45 * lot.half_length)
-        place = (1 if end < 0.5 else -1) * (lot.half_length - wing_width) / lot.half_length
-        x, y = lot.points(np.array([[place, 0.0]]))[0]
+        # Half widths of both parts, as shares of the halves of the lot.
+        main = 0.42 + 0.14 * depth
+        short = min(main * 0.95 * lot.half_width / lot.half_length, 0.45)
+        a, b = (1 if end < 0.5 else -1), (1 if side < 0.5 else -1)
         turned = (-lot.direction[1], lot.direction[0])
-        parts = (main, Rectangle(float(x), float(y), turned, lot.half_width, wing_width))
+        (x, y), (wing_x, wing_y) = lot.points(
+            np.array([[0.0, b * (1 - main)], [a * (1 - short), 0.0]])
+        ).tolist()
+        parts = (
+            Rectangle(x, y, lot.direction, lot.half_length, main * lot.half_width),
+            Rectangle(wing_x, wing_y, turned, lot.half_width, short * lot.half_length),
+        )
+        inner = (a * (1 - 2 * short), b * (1 - 2 * main))
+        corners = [(a, b), (-a, b), (-a, inner[1]), inner, (inner[0], -b), (a, -b)]
+        outline = lot.points(np.array(corners, float))
     low, high = sizes.height
     return Building(
         id=id,
+        outline=outline,
         parts=parts,
         roof=sizes.roofs[int(roof * len(sizes.roofs))],
-        height=low + (high - low) * float(height),
+        height=low + (high - low) * height,
         colour=int(colour * 1000),
-        detail=float(detail),
+        detail=detail,
     )
 
 

@@ -61,6 +61,7 @@ class Building:
 
     Attributes:
         id: Id in the scene.
+        outline: Corners (x, y) of its outline, in order.
         parts: Its parts.
         roof: "flat", "gable" or "hip".
         height: Height of the eaves in metres.
@@ -69,15 +70,26 @@ class Building:
     """
 
     id: int
+    outline: Float[np.ndarray, "n 2"]
     parts: tuple[Rectangle, ...]
     roof: str
     height: float
     colour: int
     detail: float
 
-    def outline(self) -> Float[np.ndarray, "n 2"]:
-        """Return the corners of all parts."""
-        return np.concatenate([part.corners() for part in self.parts])
+
+class Thing(NamedTuple):
+    """Building or car as a polygon.
+
+    Attributes:
+        id: Id in the scene.
+        label_id: Label id of its class.
+        outline: Corners (x, y) of its whole outline in metres from the top left of the scene.
+    """
+
+    id: int
+    label_id: int
+    outline: Float[np.ndarray, "n 2"]
 
 
 class Car(NamedTuple):

@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int
 from unimask.datasets.rendered_town.canvas import Canvas, Slices, textured
 from unimask.datasets.rendered_town.classes import BUILDING_LABEL
 from unimask.datasets.rendered_town.layout import Building, Rectangle
-from unimask.datasets.rendered_town.window import Patch, sweep_polygon
+from unimask.datasets.rendered_town.window import sweep_polygon
 
 PITCHED_TONES = (
     (0.62, 0.31, 0.23),
@@ -57,25 +57,15 @@ def cast_shadow(canvas: Canvas, building: Building) -> None:
 
 def draw_building(canvas: Canvas, building: Building) -> None:
     """Draw a building and its ground truth."""
-    patches = [canvas.fill(part.corners()) for part in building.parts]
-    slices = canvas.bounds(building.outline())
-    if slices is None or not any(patches):
+    patch = canvas.fill(building.outline)
+    if patch is None:
         return
-    rows, columns = slices
-    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
-    for patch in patches:
-        if patch is not None:
-            top, left = patch.rows.start - rows.start, patch.columns.start - columns.start
-            mask[top : top + len(patch.mask), left : left + patch.mask.shape[1]] |= patch.mask
+    slices = (patch.rows, patch.columns)
     faces = [shape_roof(canvas, slices, building, part) for part in building.parts]
     highest = np.stack([face.height for face in faces]).argmax(axis=0)
     draw = draw_flat if building.roof == "flat" else draw_pitched
-    canvas.paint(
-        Patch(rows, columns, mask),
-        draw(canvas, slices, building, faces, highest),
-        BUILDING_LABEL,
-        building.id,
-    )
+    colours = draw(canvas, slices, building, faces, highest)
+    canvas.paint(patch, colours, BUILDING_LABEL, building.id)
     draw_equipment(canvas, building)
 
 

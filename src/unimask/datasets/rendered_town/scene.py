@@ -15,7 +15,7 @@ from unimask.datasets.rendered_town.carriageways import (
     draw_roads,
     map_roads,
 )
-from unimask.datasets.rendered_town.classes import TOWN_LABELS
+from unimask.datasets.rendered_town.classes import BUILDING_LABEL, CAR_LABEL, TOWN_LABELS
 from unimask.datasets.rendered_town.crowns import cast_tree_shadow, draw_tree
 from unimask.datasets.rendered_town.exposure import MARGIN, apply_shadows, expose
 from unimask.datasets.rendered_town.ground import (
@@ -27,12 +27,12 @@ from unimask.datasets.rendered_town.ground import (
     lawn_share,
     water_distance,
 )
-from unimask.datasets.rendered_town.layout import MAX_BLOCK, URBAN, Block, Car, Kind
+from unimask.datasets.rendered_town.layout import MAX_BLOCK, URBAN, Block, Car, Kind, Thing
 from unimask.datasets.rendered_town.roads import build_road, visible_grid
 from unimask.datasets.rendered_town.roofs import cast_shadow, draw_building
 from unimask.datasets.rendered_town.style import Style, draw_style
 from unimask.datasets.rendered_town.traffic import MAX_SECONDS, moving_cars
-from unimask.datasets.rendered_town.vehicles import cast_car_shadow, draw_car
+from unimask.datasets.rendered_town.vehicles import car_outline, cast_car_shadow, draw_car
 from unimask.datasets.rendered_town.window import Window
 from unimask.errors import SettingsError
 from unimask.labels import LabelSet
@@ -136,6 +136,24 @@ class TownScene:
             if low[0] <= car.body.x < high[0] and low[1] <= car.body.y < high[1]
         ]
 
+    def things(self, window: Window | None = None, time: float = 0.0) -> Iterator[Thing]:
+        """Yield the buildings and cars that are in a window, at least in part, as polygons.
+
+        The polygons are whole outlines: parts below trees or outside of the window are included.
+        """
+        window = window or Window(0, 0, *self.size)
+        inside = bounds_in_metres(self.style, window, 0)
+        for tile in divide(window):
+            part = bounds_in_metres(self.style, tile, 0)
+            for thing in find_things(self.style, tile, time):
+                least = np.maximum(thing.outline.min(axis=0), inside[0])
+                greatest = np.minimum(thing.outline.max(axis=0), inside[1])
+                # Each thing belongs to the tile of the middle of its visible box.
+                middle = (least + greatest) / 2
+                is_here = (middle >= part[0]).all() and (middle < part[1]).all()
+                if is_here and (least < greatest).all():
+                    yield thing
+
 
 def divide(window: Window) -> Iterator[Window]:
     """Yield the parts of a window that are rendered at once."""
@@ -198,6 +216,15 @@ def find_cars(style: Style, window: Window, time: float) -> list[Car]:
         raise SettingsError(f"time {time} is not within {MAX_SECONDS:.0f} seconds of 0")
     parked = [car for block in find_blocks(style, window) for car in block.cars]
     return [*parked, *moving_cars(style, *find_grid(style, window), time)]
+
+
+def find_things(style: Style, window: Window, time: float) -> Iterator[Thing]:
+    """Yield all buildings and cars near a window."""
+    for block in find_blocks(style, window):
+        for building in block.buildings:
+            yield Thing(building.id, BUILDING_LABEL, building.outline)
+    for car in find_cars(style, window, time):
+        yield Thing(car.id, CAR_LABEL, car_outline(car))
 
 
 def render_tile(style: Style, window: Window, time: float) -> RenderedTown:

@@ -1,7 +1,9 @@
 """Draw cars as seen from above."""
 
+from math import pi
+
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from unimask.datasets.rendered_town.canvas import Canvas, textured
 from unimask.datasets.rendered_town.classes import CAR_LABEL
@@ -25,8 +27,20 @@ TONES = (
     (0.85, 0.66, 0.16),
 )
 GLASS = (0.09, 0.11, 0.14)
+OUTLINE_CORNERS = 28
+"""Number of corners of the polygon of a car."""
+
 HEIGHT = 1.1
 """Height in metres of the edges that cast the shadow of a car."""
+
+
+def car_outline(car: Car) -> Float[np.ndarray, "n 2"]:
+    """Return the outline of a car as a polygon in metres, between whose corners it bulges."""
+    turn = np.linspace(0, 2 * pi, OUTLINE_CORNERS, endpoint=False)
+    along, across = np.cos(turn), np.sin(turn)
+    along = np.sign(along) * np.abs(along) ** (1 / 3)
+    across = np.sign(across) * np.abs(across) ** (1 / 2)
+    return car.body.points(np.stack([along, across], axis=1))
 
 
 def cast_car_shadow(canvas: Canvas, car: Car) -> None:

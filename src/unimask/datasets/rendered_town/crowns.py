@@ -13,7 +13,7 @@ SHADOW_SHARE = 0.9
 
 def tree_height(tree: Tree) -> float:
     """Return the height of the middle of a crown in metres."""
-    return 1.2 + 1.1 * tree.radius
+    return 0.6 + 1.0 * tree.radius
 
 
 def tree_box(canvas: Canvas, tree: Tree, shift: tuple[float, float] = (0, 0)) -> Slices | None:

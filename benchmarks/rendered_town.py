@@ -2,9 +2,9 @@
 
     python -m benchmarks.rendered_town
 
-Renders scenes of 512 x 512 pixels, each once with an empty cache, as datasets are rendered, and once
-again, as neighbouring tiles and frames are. Times are CPU times of one thread. The memory is the
-peak of the process, before and after windows of a scene of 20,000 x 20,000 pixels.
+Renders scenes of 512 x 512 pixels, each once with an empty cache, as datasets are rendered, and
+once again, as neighbouring tiles and frames are. Times are CPU times of one thread. The memory is
+the peak of the process, before and after windows of a scene of 20,000 x 20,000 pixels.
 """
 
 import resource

@@ -18,7 +18,7 @@ from unimask.kernels.linear import can_prepack, compute_dtype, uses_custom_autog
 from unimask.kernels.linear.autograd import MIN_ROWS
 from unimask.kernels.linear.prepacked import prepacked_product
 
-FUSED = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 class Bottleneck(NamedTuple):
@@ -47,14 +47,11 @@ def has_fast_bottleneck(x: Float[Tensor, "b c h w"]) -> bool:
     Compilers cannot trace it.
     """
     dtype = compute_dtype(x)
-    supported = dtype == torch.float32 or (
-        dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
-    return (
-        FUSED
-        and supported
-        and torch.backends.mkldnn.is_available()
-        and (uses_custom_autograd(x) or (x.dtype == dtype and can_prepack(x)))
+    if not (uses_custom_autograd(x) or (x.dtype == dtype and can_prepack(x))):
+        return False
+    return FUSED and (
+        dtype == torch.float32
+        or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
@@ -111,7 +108,9 @@ class Padding(NamedTuple):
 
 def same_padding(size: int, side: int, stride: int) -> tuple[int, int]:
     """Return TensorFlow's "same" padding before and after an axis."""
-    total = max(0, (-(-size // stride) - 1) * stride + side - size)
+    # A condition and a plain number: compilers for any size would drag formulas through all layers.
+    last_step = stride if size % stride == 0 else int(size % stride)
+    total = max(0, side - last_step)
     return total // 2, total - total // 2
 
 

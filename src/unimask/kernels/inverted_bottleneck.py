@@ -17,6 +17,7 @@ from unimask.kernels.depthwise_convolution import depthwise_relu6, input_gradien
 from unimask.kernels.linear import can_prepack, compute_dtype, uses_custom_autograd
 from unimask.kernels.linear.autograd import MIN_ROWS
 from unimask.kernels.linear.prepacked import prepacked_product
+from unimask.kernels.relu6 import clip_gradient
 
 FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
@@ -232,8 +233,3 @@ class _InvertedBottleneck(torch.autograd.Function):
         if needs[0]:
             grads[0] = grad[..., : ctx.size[0], : ctx.size[1]]
         return None, *grads
-
-
-def clip_gradient(grad: Float[Tensor, "b c h w"], out: Float[Tensor, "b c h w"]) -> None:
-    """Zero a gradient in place where ReLU6 was clipped, given the output of ReLU6."""
-    torch.ops.aten.hardtanh_backward.grad_input(grad, out, 0.0, 6.0, grad_input=grad)

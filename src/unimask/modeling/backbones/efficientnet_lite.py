@@ -6,14 +6,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.depthwise_convolution import depthwise_convolution
 from unimask.kernels.inverted_bottleneck import (
     Bottleneck,
     bottleneck_function,
     has_fast_bottleneck,
     inverted_bottleneck,
-    same_padding,
+    on_pixels,
+    pad_asymmetrically,
 )
-from unimask.kernels.linear import cached_for_weights, drop_cached, uses_custom_autograd
+from unimask.kernels.linear import cached_for_weights, drop_cached, product, uses_custom_autograd
+from unimask.kernels.relu6 import relu6
 from unimask.modeling.layers.conv_norm import ConvNorm, Norm, has_fixed_statistics
 from unimask.modeling.layers.recomputable import RecomputableLayer
 
@@ -61,15 +64,15 @@ class SameConvNorm(ConvNorm):
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
         out = super().forward(input)
-        return F.relu6(out) if self.activation else out
+        return relu6(out) if self.activation else out
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.stride == (1, 1):
-            return super()._conv_forward(input, weight, bias)
-        top, bottom = same_padding(input.shape[2], self.kernel_size[0], self.stride[0])
-        left, right = same_padding(input.shape[3], self.kernel_size[1], self.stride[1])
-        padded = F.pad(input, (left, right, top, bottom))
-        return F.conv2d(padded, weight, bias, self.stride, groups=self.groups)
+        padded, padding = pad_asymmetrically(input, self.kernel_size[0], self.stride[0])
+        if self.groups > 1:
+            return depthwise_convolution(padded, weight, bias, self.stride[0], padding.symmetric)
+        if self.kernel_size == (1, 1) and bias is None and uses_custom_autograd(input):
+            return on_pixels(product(weight.flatten(1), None), padded)
+        return F.conv2d(padded, weight, bias, self.stride, padding.symmetric)
 
 
 class MBConv(RecomputableLayer):

@@ -17,6 +17,7 @@ from unimask.training.plan.facts import PredictionSizeChanged
 from unimask.training.plan.scale import choose_scale, region_areas, typical_object_side
 
 SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().augmentation, crop=64))
+FEW_POINTS = CriterionConfig(num_points=1024)
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
 
 
@@ -83,18 +84,19 @@ def choose(dataset, own, *, new_head=True, config=TINY_RESNET, **given):
 def test_large_things_lead_to_smaller_images(tmp_path):
     dataset = open_dataset(write_maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
     chosen, change = choose(dataset, LARGER)
-    assert chosen == {"preprocessing": replace(LARGER, shortest_edge=64, longest_edge=128)}
+    smaller = replace(LARGER, shortest_edge=64, longest_edge=128)
+    assert chosen == {"preprocessing": smaller, "criterion": FEW_POINTS}
     assert change == PredictionSizeChanged(old=128, new=64)
     for same in (replace(LARGER, shortest_edge=64), replace(LARGER, squash=(128, 128))):
-        assert choose(dataset, same) == ({}, None)
-    assert choose(dataset, LARGER, new_head=False) == ({}, None)
-    assert choose(dataset, LARGER, preprocessing=LARGER) == ({}, None)
+        assert choose(dataset, same) == ({"criterion": FEW_POINTS}, None)
+    assert choose(dataset, LARGER, new_head=False) == ({"criterion": FEW_POINTS}, None)
+    assert choose(dataset, LARGER, preprocessing=LARGER) == ({"criterion": FEW_POINTS}, None)
 
 
 def test_small_things_keep_the_scale(tmp_path, discs):
-    assert choose(open_dataset(discs, "train"), LARGER) == ({}, None)
+    assert choose(open_dataset(discs, "train"), LARGER) == ({"criterion": FEW_POINTS}, None)
     spotted = open_dataset(write_maps(tmp_path, spots()), None, names=("ground", "crack"))
-    assert choose(spotted, LARGER) == ({}, None)
+    assert choose(spotted, LARGER) == ({"criterion": FEW_POINTS}, None)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,9 @@ def test_no_object_weight_depends_on_the_number_of_uncertain_queries(
     dataset = open_dataset(write_maps(tmp_path, image()), None, names=names)
     preprocessing = replace(LARGER, shortest_edge=edge)
     chosen, _ = choose(dataset, preprocessing, new_head=other, config=TINY_PROPOSALS)
-    assert chosen["criterion"] == CriterionConfig(no_object_weight=pytest.approx(weight))
+    assert chosen["criterion"] == replace(
+        FEW_POINTS, no_object_weight=pytest.approx(weight)
+    )
     given = {"criterion": CriterionConfig(), "config": TINY_PROPOSALS, "new_head": other}
     assert "criterion" not in choose(dataset, preprocessing, **given)[0]
 

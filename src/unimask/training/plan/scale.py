@@ -1,4 +1,4 @@
-"""Size of prediction and loss weights for training crops that show only parts of images."""
+"""Size of prediction and losses for training crops that show only parts of images."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,10 +7,16 @@ import numpy as np
 from scipy import ndimage
 
 from unimask.checkpoints import ModelDescription
-from unimask.config import CriterionConfig, MaskedDecoderConfig, PreprocessingConfig
+from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets import Dataset, Sample
 from unimask.errors import UnimaskError
 from unimask.training.plan.facts import PredictionSizeChanged
+from unimask.training.plan.losses import (
+    no_object_weight,
+    num_points,
+    samples_points,
+    selects_queries,
+)
 from unimask.training.settings import TrainingSettings
 
 LARGE = 0.5
@@ -19,11 +25,6 @@ LARGE = 0.5
 Crops smaller than images show parts of them. If objects are small, such as nuclei or cracks, parts
 suffice, and trained weights work at their own scale; a street or a dog would be learned in parts
 but predicted as a whole.
-"""
-
-SMALL, MAX_FACTOR = 0.1, 4.0
-"""Side of objects, as a share of the crop's side, up to which they are expected to be many; and
-largest factor on the weight of "no object", as in `recipes/nuclei.py`.
 """
 
 SAMPLED_IMAGES, SAMPLED_SIDE = 20, 256
@@ -38,7 +39,7 @@ def choose_scale(
     *,
     new_head: bool,
 ) -> tuple[dict[str, Any], PredictionSizeChanged | None]:
-    """Choose a size of prediction and a weight of "no object" that suit the training crops.
+    """Choose a size of prediction and losses that suit the training crops.
 
     Args:
         dataset: Training images.
@@ -51,45 +52,29 @@ def choose_scale(
         The chosen settings by name, and the change of the size, if any.
     """
     edge, chosen, change = model.preprocessing.shortest_edge, {}, None
-    may_resize = new_head and requested.preprocessing is None and crop < edge
-    may_weigh = requested.criterion is None and selects_queries(model)
-    if model.preprocessing.squash is not None or not (may_resize or may_weigh):
-        return chosen, None
-    side = typical_object_side(dataset)
+    squashes = model.preprocessing.squash is not None
+    may_resize = new_head and requested.preprocessing is None and crop < edge and not squashes
+    may_choose = requested.criterion is None and samples_points(model)
+    may_weigh = may_choose and selects_queries(model) and not squashes
+    side = typical_object_side(dataset) if may_resize or may_weigh else 0.0
     if may_resize and side * edge > LARGE * crop:
         chosen["preprocessing"] = at_edge(model.preprocessing, crop)
         change = PredictionSizeChanged(old=edge, new=crop)
         edge = crop
-    if may_weigh:
-        weight = no_object_weight(edge / crop, side * edge / crop)
-        chosen["criterion"] = CriterionConfig(no_object_weight=weight)
+    if may_choose:
+        criterion = CriterionConfig(num_points=num_points(crop))
+        if may_weigh:
+            weight = no_object_weight(edge / crop, side * edge / crop)
+            criterion = replace(criterion, no_object_weight=weight)
+        if criterion != CriterionConfig():
+            chosen["criterion"] = criterion
     return chosen, change
-
-
-def selects_queries(model: ModelDescription) -> bool:
-    """Return whether queries are selected from the image, so that larger images have more."""
-    decoder = model.config.transformer_decoder
-    return isinstance(decoder, MaskedDecoderConfig) and decoder.proposals > 0
 
 
 def at_edge(preprocessing: PreprocessingConfig, edge: int) -> PreprocessingConfig:
     """Set the shorter side of preprocessing, and scale the limit of the longer side with it."""
     longest = round(preprocessing.longest_edge * edge / preprocessing.shortest_edge)
     return replace(preprocessing, shortest_edge=edge, longest_edge=longest)
-
-
-def no_object_weight(larger: float, side: float) -> float:
-    """Compute the weight of "no object" if queries are selected from the image.
-
-    An image of four crops has four times the queries of a crop, whose scores would add up and
-    outweigh the few correct queries of a pixel. Small objects get several competing queries.
-
-    Args:
-        larger: Side of images in prediction, in crops.
-        side: Side of objects, in crops.
-    """
-    times = MAX_FACTOR if side <= SMALL else min(max(larger**2, 1.0), MAX_FACTOR)
-    return times * CriterionConfig().no_object_weight
 
 
 def typical_object_side(dataset: Dataset) -> float:

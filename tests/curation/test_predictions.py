@@ -247,6 +247,25 @@ def test_failures_leave_no_files(tmp_path):
         write_predictions(draw_results(tmp_path / "in"), tmp_path / "out", to="coco")
 
 
+def test_an_image_with_too_many_overlaps_does_not_end_the_run(tmp_path, monkeypatch):
+    """One crowded image among thousands costs its own labels only."""
+    full = RunLength.from_mask(np.ones(SIZE, bool))
+    segments = [Segment.from_rle(LABELS, 0, full, id=n, score=0.9) for n in (1, 2, 3, 4)]
+    first, second, third = draw_results(tmp_path / "in", objects=1)
+    crowded = replace(second, segments=tuple(segments))
+    monkeypatch.setattr("unimask.datasets.objects.layers.MAX_LAYER_VALUES", 3 * SIZE[0] * SIZE[1])
+    results = [first, crowded, third]
+    with pytest.raises(DataError, match=r"1\.png: 4 objects lie over one another"):
+        write_predictions(results, tmp_path / "none", to="coco")
+    errors = []
+    written = write_predictions(results, tmp_path / "out", to="coco", failed=errors.append)
+    assert len(errors) == 1 and "1.png" in str(errors[0])
+    assert written.images == {"all": 2}
+    assert len(open_dataset(tmp_path / "out", None)) == 2
+    with pytest.raises(DataError, match="no results"):
+        write_predictions([crowded], tmp_path / "none", to="coco", failed=errors.append)
+
+
 def test_mixed_results_are_refused(tmp_path):
     results = [next(draw_results(tmp_path / "in", task, 1)) for task in ("instance", "panoptic")]
     with pytest.raises(SettingsError, match="differ in their task or classes"):

@@ -97,6 +97,7 @@ def write_dataset(
                     link=link,
                     outlines=outlines,  # type: ignore[arg-type]
                     progress=count,
+                    failed=lambda error: failures.append(str(error)),
                 )
         finally:
             for failure in failures:

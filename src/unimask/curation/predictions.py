@@ -56,6 +56,7 @@ def write_predictions(
     link: bool = False,
     outlines: OutlineStyle | None = None,
     progress: Callable[[Result], None] | None = None,
+    failed: Callable[[DataError], None] | None = None,
 ) -> ConversionResult:
     """Write results and their images as one dataset, completely or not at all.
 
@@ -72,6 +73,8 @@ def write_predictions(
         link: Whether to link images rather than copy them.
         outlines: "simple" or "exact" polygons, as in `convert`.
         progress: Function called with each result when it is written.
+        failed: Function called with the error of each result that has too many overlapping
+            instances, which is then left out; None raises the error instead.
 
     Raises:
         DataError: There are no results, or the format cannot represent them.
@@ -88,10 +91,11 @@ def write_predictions(
     """
     check_format(to, outlines)
     target, written = Path(out), ConversionResult(Path(out))
+    written.images[ALL_IMAGES] = 0
     used_names: set[str] = set()
     with new_folder(target) as folder:
         writer, first = None, None
-        for number, result in enumerate(results, start=1):
+        for result in results:
             if writer is None or first is None:
                 first = (result.task, result.labels)
                 writer = create_writer(to, folder, writable_labels(*first)[0], outlines)
@@ -100,12 +104,20 @@ def write_predictions(
                 raise SettingsError(
                     "results differ in their task or classes: write those of one model and task"
                 )
-            write_result(writer, result, used_names, link)
-            written.images[ALL_IMAGES] = number
+            try:
+                sample = sample_from_result(result)
+            except DataError as error:
+                if failed is None:
+                    raise
+                failed(error)
+            else:
+                write_result(writer, result, sample, used_names, link)
+                written.images[ALL_IMAGES] += 1
+                del sample
             if progress is not None:
                 progress(result)
             del result  # else its image stays in memory while the next one is predicted
-        if writer is None:
+        if writer is None or not written.images[ALL_IMAGES]:
             raise DataError(f"there are no results to write to {out}")
         writer.finish(ALL_IMAGES)
         writer.close()
@@ -113,7 +125,9 @@ def write_predictions(
     return written
 
 
-def write_result(writer: Writer, result: Result, used_names: set[str], link: bool) -> None:
+def write_result(
+    writer: Writer, result: Result, sample: Sample, used_names: set[str], link: bool
+) -> None:
     """Write the labels of one image, and copy or link its file.
 
     An image that was not read from a file is written as PNG.
@@ -121,7 +135,7 @@ def write_result(writer: Writer, result: Result, used_names: set[str], link: boo
     path = result.path or Path("image.png")
     is_file = result.path is not None and path.is_file()
     file = unused_name(path if is_file else path.with_suffix(".png"), used_names)
-    writer.add(ALL_IMAGES, sample_from_result(result), file)
+    writer.add(ALL_IMAGES, sample, file)
     target = writer.image_folder(ALL_IMAGES) / file
     if link:
         link_image(path, target)
@@ -145,7 +159,10 @@ def sample_from_result(result: Result) -> Sample:
     labels, label_ids = writable_labels(result.task, result.labels)
     segments = [s for s in result.segments if s.label_id in label_ids and s.area]
     numbered = sorted(enumerate(segments, start=1), key=lambda pair: pair[1].score or 0.0)
-    id_maps = stack_masks([(number, s.rle) for number, s in numbered], result.size)
+    try:
+        id_maps = stack_masks([(number, s.rle) for number, s in numbered], result.size)
+    except DataError as error:
+        raise DataError(f"{result.path or 'an image'}: {error}") from error
     ids = [label_ids[s.label_id] for s in segments]
     scores = [np.nan if s.score is None else s.score for s in segments]
     bare = np.logical_not(id_maps.any(axis=0))

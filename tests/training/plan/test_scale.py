@@ -118,9 +118,7 @@ def test_no_object_weight_depends_on_the_number_of_uncertain_queries(
     dataset = open_dataset(write_maps(tmp_path, image()), None, names=names)
     preprocessing = replace(LARGER, shortest_edge=edge)
     chosen, _ = choose(dataset, preprocessing, new_head=other, config=TINY_PROPOSALS)
-    assert chosen["criterion"] == replace(
-        FEW_POINTS, no_object_weight=pytest.approx(weight)
-    )
+    assert chosen["criterion"] == replace(FEW_POINTS, no_object_weight=pytest.approx(weight))
     given = {"criterion": CriterionConfig(), "config": TINY_PROPOSALS, "new_head": other}
     assert "criterion" not in choose(dataset, preprocessing, **given)[0]
 

@@ -4,7 +4,7 @@
     PYTHONPATH=tests python -m fuzzing READER --seed S --replay NUMBER
 
 An input may be read, or refused by a `UnimaskError` of one line. It fails if it raises anything
-else, takes more than 20 s or 2 GiB, or ends the process. Exit code 1 if any failed.
+else, takes more than 20 s of CPU time or 2 GiB, or ends the process. Exit code 1 if any failed.
 """
 
 import argparse

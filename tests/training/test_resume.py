@@ -307,8 +307,6 @@ def test_resuming_needs_the_folder(tmp_path):
     assert not (tmp_path / "nothing").exists()
     with pytest.raises(SettingsError, match="pass DATA"):
         train(model="tiny", out=tmp_path)
-    with pytest.raises(SettingsError, match="pass a model"):
-        train(tmp_path, out=tmp_path)
 
 
 def test_the_printed_resume_command_works(discs, tmp_path, monkeypatch, capsys, command):

@@ -9,6 +9,7 @@ from unimask.checkpoints.huggingface.folder import (
     read_huggingface,
     write_huggingface,
 )
+from unimask.checkpoints.imagenet.efficientnet_lite import find_packaged_weights
 from unimask.checkpoints.imagenet.read import read_backbone
 from unimask.checkpoints.imagenet.timm import timm_normalisation
 
@@ -17,6 +18,7 @@ __all__ = [
     "ModelDescription",
     "Preprocessing",
     "adapt_channels",
+    "find_packaged_weights",
     "read_authors",
     "read_backbone",
     "read_huggingface",

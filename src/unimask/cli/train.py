@@ -9,8 +9,6 @@ import typer
 from unimask.cli.app import FormatOption, MasksOption, WindowOption, app, parse_names, parse_window
 from unimask.formats.terminal import Terminal
 
-DEFAULT_MODEL = "mask2former-nano"
-
 DataArgument = Annotated[
     Path | None,
     typer.Argument(
@@ -25,7 +23,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         help="Preset or published name (trained from scratch), or trained weights to fine-tune.",
-        show_default=DEFAULT_MODEL,
+        show_default="mask2former-lite0 with the extra lite, else mask2former-nano",
     ),
 ]
 SplitOption = Annotated[
@@ -62,7 +60,8 @@ WeightsOption = Annotated[
     Path | None,
     typer.Option(
         help="File of ImageNet weights for the preset's backbone, or imagenet for those of "
-        "efficientnet-lite0 to 2 (extra lite) and of a timm backbone, which timm downloads."
+        "efficientnet-lite0 to 2 (extra lite) and of a timm backbone, which timm downloads; "
+        "none for random weights."
     ),
 ]
 ChannelsOption = Annotated[
@@ -227,7 +226,7 @@ def train(
     if not first:
         warnings.simplefilter("ignore")  # only the first process shows warnings
     run = run_training(
-        data, model if resume else model or DEFAULT_MODEL, task=task, out=out, resume=resume,
+        data, model, task=task, out=out, resume=resume,
         names=parse_names(names), format=format, masks=masks, split=split, val_split=val_split,
         device=device, **changes,
     )  # fmt: skip

@@ -1,9 +1,12 @@
 """Published architectures by name, for any classes; no torch import."""
 
 from unimask.presets.networks import (
+    IMAGENET_PRESETS,
     PRESETS,
     family_postprocessing,
     family_tasks,
+    mask2former_lite0,
+    mask2former_lite2,
     mask2former_nano,
     mask2former_resnet50,
     mask2former_resnet101,
@@ -23,6 +26,7 @@ from unimask.presets.networks import (
     oneformer_convnext_large,
     oneformer_convnext_xlarge,
     oneformer_dinat_large,
+    oneformer_lite0,
     oneformer_nano,
     oneformer_resnet50,
     oneformer_swin_large,
@@ -31,6 +35,7 @@ from unimask.presets.networks import (
     per_pixel_resnet50,
     preset,
     to_oneformer,
+    unimask_lite0,
     unimask_nano,
 )
 from unimask.presets.parts import (
@@ -47,11 +52,14 @@ __all__ = [
     "DINAT_DILATIONS",
     "DINAT_DILATIONS_1280",
     "DINAT_DILATIONS_CITYSCAPES",
+    "IMAGENET_PRESETS",
     "PIXEL_DECODERS",
     "PRESETS",
     "Dilations",
     "family_postprocessing",
     "family_tasks",
+    "mask2former_lite0",
+    "mask2former_lite2",
     "mask2former_nano",
     "mask2former_resnet50",
     "mask2former_resnet101",
@@ -71,6 +79,7 @@ __all__ = [
     "oneformer_convnext_large",
     "oneformer_convnext_xlarge",
     "oneformer_dinat_large",
+    "oneformer_lite0",
     "oneformer_nano",
     "oneformer_resnet50",
     "oneformer_swin_large",
@@ -79,5 +88,6 @@ __all__ = [
     "per_pixel_resnet50",
     "preset",
     "to_oneformer",
+    "unimask_lite0",
     "unimask_nano",
 ]

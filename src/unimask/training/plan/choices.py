@@ -25,12 +25,15 @@ NOMINAL_BATCH = {"cpu": 4, "gpu": 16}
 LARGEST_CROP = {"cpu": 256, "gpu": 512}
 SMALLEST_CROP = 64
 
-TRAINED_RATE, UNTRAINED_RATE = 1e-4, 5e-4
-"""Peak learning rates at the papers' batch size: for trained weights, and from scratch."""
+TRAINED_RATE, UNTRAINED_RATE, LIGHT_RATE = 1e-4, 5e-4, 6e-4
+"""Peak learning rates at the papers' batch size: for trained weights, from scratch, and for a small
+network of which only the backbone is pretrained.
+"""
 
 SMALL = 10_000_000
-"""Number of parameters below which a trained network is trained as from scratch, with the full
-rate for its backbone: it was not pretrained on larger data (`recipes/nuclei.py`, second stage).
+"""Number of parameters below which a network is small. It is trained as from scratch, with the full
+rate for its backbone, if all its weights are trained: it was not pretrained on larger data
+(`recipes/nuclei.py`, second stage).
 """
 
 PASSES, MIN_STEPS, MAX_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
@@ -60,6 +63,7 @@ class Basis:
         images: Number of training images.
         validation_images: Number of validation images.
         elements: Number of elements of the network's parameters and buffers.
+        trained: Whether the whole network has trained weights.
         pretrained: Whether the network or its backbone has trained weights.
     """
 
@@ -67,6 +71,7 @@ class Basis:
     images: int
     validation_images: int
     elements: int
+    trained: bool
     pretrained: bool
 
 
@@ -94,8 +99,8 @@ def choose_course(
     batch = at_once * passes * machine.processes
     steps = given.get("steps", count_steps(images, batch, given.get("epochs"), machine))
     validation_interval = math.ceil(basis.validation_images / (VALIDATION_SHARE * batch))
-    small = elements < SMALL and requested.backbone_weights is None
-    rate = TRAINED_RATE if basis.pretrained and not small else UNTRAINED_RATE
+    rate = learning_rate(basis)
+    small = elements < SMALL and (basis.trained or not basis.pretrained)
     augmentation = replace(requested.augmentation, crop=crop)
     chosen = {
         "batch_size": at_once,
@@ -110,6 +115,13 @@ def choose_course(
         "augmentation": for_length(augmentation, steps, steps * batch / images),
     }
     return {name: value for name, value in chosen.items() if name not in given}
+
+
+def learning_rate(basis: Basis) -> float:
+    """Return the peak learning rate at the papers' batch size."""
+    if basis.elements < SMALL:
+        return LIGHT_RATE if basis.pretrained and not basis.trained else UNTRAINED_RATE
+    return TRAINED_RATE if basis.pretrained else UNTRAINED_RATE
 
 
 def for_length(augmentation: Augmentation, steps: int, passes: float) -> Augmentation:

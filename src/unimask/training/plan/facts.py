@@ -7,6 +7,19 @@ from unimask.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChosen:
+    """Model chosen because none was given.
+
+    Attributes:
+        model: Name of the preset.
+        is_pretrained: Whether its backbone starts from ImageNet weights.
+    """
+
+    model: str
+    is_pretrained: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UntrainedNetwork:
     """Network with random weights.
 
@@ -206,7 +219,8 @@ class AllStepsTaken:
 
 
 Fact = (
-    UntrainedNetwork
+    ModelChosen
+    | UntrainedNetwork
     | TrainedNetwork
     | HeadReplaced
     | ThresholdsReplaced

@@ -8,7 +8,7 @@ from unimask.config import PerPixelPlusConfig, PreprocessingConfig, SegmenterCon
 from unimask.errors import SettingsError
 from unimask.inference.untrained import describe_untrained, normalised_for
 from unimask.labels import TASKS, LabelSet, Task, adds_background
-from unimask.presets import PRESETS, family_tasks
+from unimask.presets import IMAGENET_PRESETS, PRESETS, family_tasks
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.plan.facts import (
     ChannelsChanged,
@@ -21,7 +21,7 @@ from unimask.training.plan.facts import (
 from unimask.training.plan.first_loss import new_head_loss
 from unimask.training.plan.queries import add_queries, max_queries, with_queries
 from unimask.training.plan.thresholds import choose_thresholds
-from unimask.training.settings import TrainingSettings
+from unimask.training.settings import IMAGENET, NO_WEIGHTS, TrainingSettings
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 """Prefixes of the class head's tensors."""
@@ -133,11 +133,12 @@ def untrained_network(
         preprocessing = normalised_for(config, own)
     if model in PRESETS or requested.num_queries is not None:
         postprocessing = replace(postprocessing, top_k=max_queries(config))
+    weights = choose_backbone_weights(model, requested)
     fact = UntrainedNetwork(
         model=model,
         backbone=requested.backbone,
         pixel_decoder=requested.pixel_decoder,
-        backbone_weights=requested.backbone_weights,
+        backbone_weights=weights,
     )
     return InitialNetwork(
         description=replace(
@@ -147,8 +148,17 @@ def untrained_network(
             postprocessing=postprocessing,
         ),
         facts=(fact,),
-        backbone_weights=requested.backbone_weights,
+        backbone_weights=weights,
     )
+
+
+def choose_backbone_weights(model: str, requested: TrainingSettings) -> str | None:
+    """Return the file of a backbone's weights: the given one, or a preset's; None for none."""
+    if requested.backbone_weights == NO_WEIGHTS:
+        return None
+    if requested.backbone_weights is None and requested.backbone is None:
+        return IMAGENET if model in IMAGENET_PRESETS else None
+    return requested.backbone_weights
 
 
 def trained_network(

@@ -16,6 +16,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.processing.preprocess import input_size
 from unimask.processing.value_ranges import RangeWarning, ignore_range_warnings
 from unimask.training.plan.choices import Basis, choose_course, crop_side, image_sizes
+from unimask.training.plan.default_model import with_model
 from unimask.training.plan.facts import (
     Fact,
     NetworkSize,
@@ -88,6 +89,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         DataError, TaskError: The dataset cannot be read, or does not match the task.
         SettingsError: An option does not apply to the model or to the data.
     """
+    request, model_chosen = with_model(request)
     model, requested = str(request.model), request.requested_settings()
     trained = None if is_untrained(model) else read_source(model)
     dataset, validation = open_splits(request, image_channels(requested, trained))
@@ -105,6 +107,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         images=len(dataset),
         validation_images=len(validation),
         elements=sum(tensor.numel() for tensor in network.state_dict().values()),
+        trained=initial.trained is not None,
         pretrained=initial.pretrained,
     )
     chosen, change = choose_settings(request, requested, dataset, initial, sizes, basis)
@@ -122,6 +125,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         validation=validation,
         range_warnings=ranges,
         facts=(
+            *([] if model_chosen is None else [model_chosen]),
             *network_facts(initial, requested, basis.elements, change),
             *data_facts(request, settings, dataset, tasks, description, basis),
         ),

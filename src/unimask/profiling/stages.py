@@ -91,18 +91,27 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> dict[str, int]
 
 
 def additional_flop_counters() -> dict[object, Callable[..., int]]:
-    """Return FLOP counters that PyTorch lacks: oneDNN's products, attention on a CPU."""
+    """Return FLOP counters that PyTorch lacks: oneDNN's operators, attention on a CPU."""
     counters: dict[object, Callable[..., int]] = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops
     }
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         counters[torch.ops.mkldnn._linear_pointwise] = linear_flops
+    if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        counters[torch.ops.mkldnn._convolution_pointwise] = convolution_flops
     return counters
 
 
 def linear_flops(rows: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
     """Count a matrix product from the shapes of its input and output."""
     return 2 * prod(rows) * out_shape[-1]
+
+
+def convolution_flops(
+    maps: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size, **__: object
+) -> int:
+    """Count a convolution from the shapes of its weight and output."""
+    return 2 * prod(out_shape) * prod(weight[1:])
 
 
 def attention_flops(

@@ -3,10 +3,11 @@
 import pytest
 
 from unimask.errors import MissingExtraError
+from unimask.labels import LabelSet
 from unimask.presets import BACKBONES, IMAGENET_PRESETS, preset
 from unimask.training.plan import default_model
 from unimask.training.plan.default_model import with_model
-from unimask.training.plan.network import choose_backbone_weights
+from unimask.training.plan.network import choose_backbone_weights, untrained_network
 from unimask.training.plan.words import sentence
 from unimask.training.request import Request
 from unimask.training.settings import TrainingSettings
@@ -53,3 +54,13 @@ def test_other_presets_start_from_random_weights():
     assert choose_backbone_weights("mask2former-nano", TrainingSettings()) is None
     settings = TrainingSettings(backbone="efficientnet-lite0", backbone_weights="imagenet")
     assert choose_backbone_weights("mask2former-nano", settings) == "imagenet"
+
+
+@pytest.mark.parametrize(("weights", "norm"), [("none", "group"), (None, "frozen_batch")])
+def test_backbones_without_weights_are_normalised_by_groups(weights, norm):
+    """Frozen batch norm without statistics would not normalise."""
+    settings = TrainingSettings(backbone_weights=weights)
+    labels = LabelSet(("cell", "ground"), (True, False))
+    network = untrained_network("mask2former-lite0", labels, settings, 64)
+    assert network.description.config.backbone.norm == norm
+    assert network.pretrained == (weights is None)

@@ -4,7 +4,14 @@ from dataclasses import dataclass, replace
 
 from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.checkpoints.channels import with_channels
-from unimask.config import PerPixelPlusConfig, PreprocessingConfig, SegmenterConfig, TextConfig
+from unimask.config import (
+    BackboneConfig,
+    EfficientNetLiteConfig,
+    PerPixelPlusConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+    TextConfig,
+)
 from unimask.errors import SettingsError
 from unimask.inference.untrained import describe_untrained, normalised_for
 from unimask.labels import TASKS, LabelSet, Task, adds_background
@@ -126,14 +133,15 @@ def untrained_network(
         pixel_decoder=requested.pixel_decoder,
         channels=requested.channels,
     )
+    weights = choose_backbone_weights(model, requested)
     config = with_queries(model, description.config, requested.num_queries)
+    config = replace(config, backbone=with_trainable_norm(config.backbone, weights))
     preprocessing, postprocessing = description.preprocessing, description.postprocessing
     if model in PRESETS:
         own = PreprocessingConfig(shortest_edge=crop, longest_edge=2 * crop)
         preprocessing = normalised_for(config, own)
     if model in PRESETS or requested.num_queries is not None:
         postprocessing = replace(postprocessing, top_k=max_queries(config))
-    weights = choose_backbone_weights(model, requested)
     fact = UntrainedNetwork(
         model=model,
         backbone=requested.backbone,
@@ -159,6 +167,16 @@ def choose_backbone_weights(model: str, requested: TrainingSettings) -> str | No
     if requested.backbone_weights is None and requested.backbone is None:
         return IMAGENET if model in IMAGENET_PRESETS else None
     return requested.backbone_weights
+
+
+def with_trainable_norm(backbone: BackboneConfig, weights: str | None) -> BackboneConfig:
+    """Return an EfficientNet-Lite without weights with group norm; any other backbone unchanged.
+
+    Frozen batch norm without statistics would not normalise.
+    """
+    if isinstance(backbone, EfficientNetLiteConfig) and weights is None:
+        return replace(backbone, norm="group")
+    return backbone
 
 
 def trained_network(

@@ -64,6 +64,12 @@ WeightsOption = Annotated[
         "none for random weights."
     ),
 ]
+FreezeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Part that is not trained: backbone, which must be pretrained, or none (default)."
+    ),
+]
 ChannelsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Number of channels per image, for images that are not RGB."),
@@ -130,6 +136,7 @@ def train(
     backbone: BackboneOption = None,
     pixel_decoder: PixelDecoderOption = None,
     backbone_weights: WeightsOption = None,
+    freeze: FreezeOption = None,
     channels: ChannelsOption = None,
     queries: QueriesOption = None,
     precision: Annotated[
@@ -206,6 +213,7 @@ def train(
         "backbone": backbone,
         "pixel_decoder": pixel_decoder,
         "backbone_weights": None if backbone_weights is None else str(backbone_weights),
+        "freeze": freeze,
         "channels": channels,
         "num_queries": queries,
         "precision": precision,

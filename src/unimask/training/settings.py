@@ -26,6 +26,8 @@ class TrainingSettings:
             images.
         learning_rate: Peak learning rate of all parameters outside the backbone.
         backbone_rate: Factor on the learning rate of a pretrained backbone.
+        freeze: Part of the network that is not trained: "backbone", which must be pretrained, or
+            "none". Steps are faster and take less memory; useful for few images.
         backbone: Backbone instead of the preset's: "convnext-tiny" or another published one, or
             `timm:NAME`, which needs the extra `timm`.
         pixel_decoder: Pixel decoder instead of the preset's: "deformable", "fpn", "fpn-encoder" or
@@ -89,6 +91,7 @@ class TrainingSettings:
     accumulate: int = 1
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
+    freeze: Literal["none", "backbone"] = "none"
     backbone: str | None = None
     pixel_decoder: str | None = None
     backbone_weights: str | None = None
@@ -168,7 +171,7 @@ REAL = {
 """Smallest and largest value of each real-valued setting, and the description in messages."""
 
 
-CHOICES = ("schedule", "precision", "on_bad_image")
+CHOICES = ("freeze", "schedule", "precision", "on_bad_image")
 """Settings with a fixed set of values."""
 
 

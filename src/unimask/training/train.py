@@ -219,6 +219,8 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
 
     description, settings, dataset = plan.description, plan.settings, plan.dataset
     network = plan.network
+    if settings.freeze == "backbone":
+        network.backbone.requires_grad_(False)
     optimizer = build_optimizer(network, settings, pretrained=plan.record.pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
     if settings.recompute:

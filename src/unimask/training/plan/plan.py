@@ -99,6 +99,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     crop = requested.augmentation.crop if request.fixes_crop else crop_side(sizes, machine)
     initial = choose_network(model, trained, dataset.labels, tasks, requested, crop)
     check_class_weights(requested, initial.description)
+    check_frozen(requested, initial)
     files = replace(initial, backbone_weights=None) if restored else initial
     network = build_network(files, requested.seed)
     ranges = find_range_warnings(dataset, validation, initial.description)
@@ -180,6 +181,18 @@ def check_class_weights(requested: TrainingSettings, model: ModelDescription) ->
     decoder = model.config.transformer_decoder
     if requested.weigh_classes and isinstance(decoder, PerPixelConfig | PerPixelPlusConfig):
         raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
+
+
+def check_frozen(requested: TrainingSettings, initial: InitialNetwork) -> None:
+    """Raise SettingsError if a backbone with random weights is to be frozen.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if requested.freeze == "backbone" and not initial.pretrained:
+        raise SettingsError(
+            "freeze backbone needs a pretrained backbone: pass a trained model, or backbone_weights"
+        )
 
 
 def find_range_warnings(

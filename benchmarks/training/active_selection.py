@@ -1,13 +1,14 @@
 """Compare images chosen by `unimask.select` with random ones, at equal numbers of labels.
 
     python -m benchmarks.training.active_selection DATA OUT [--seeds 0,1,2] [--start 12] [--add 12]
-        [--rounds 2] [--steps 200] [--model unimask-nano]
+        [--rounds 2] [--steps 200] [--model unimask-nano] [--pool 0] [--size 192]
 
 DATA is a dataset with `train` and `val` folders of instance ids, such as the nuclei of the 2018
 Data Science Bowl. For each seed, a network is trained from scratch on START random images. Then, in
 each round, ADD images of the rest of `train` get their labels, either those that `select` chooses
 with the latest model, or random ones, and training continues on all labelled images. Both arms
-take the same steps with the same settings. After each round the AP of instances on `val` is
+take the same steps with the same settings. POOL limits the images to choose from to as many random
+ones. After each round the AP of instances on `val` is
 recorded. OUT gets the runs; `OUT/active_selection.json` and a plot summarise them.
 """
 
@@ -26,7 +27,7 @@ from unimask.datasets import open_dataset
 from unimask.datasets.interface import label_files
 from unimask.formats.atomic import atomic_path
 
-SIZE, BATCH_SIZE = 192, 4
+BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Experiment:
         add: Number of images added in each round.
         rounds: Number of rounds.
         steps: Number of training steps before the first round, and after each.
+        pool: Number of random training images to choose from; 0 for all.
+        size: Side of the training crops in pixels.
     """
 
     data: Path
@@ -50,6 +53,8 @@ class Experiment:
     add: int
     rounds: int
     steps: int
+    pool: int
+    size: int
 
 
 def write_subset(data: Path, out: Path, indices: list[int]) -> Path:
@@ -74,28 +79,29 @@ def train_and_score(experiment: Experiment, name: str, indices: list[int], model
     if not score_file.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         subset = write_subset(experiment.data, experiment.out / f"{name}_data", indices)
-        unimask.train(
+        run = unimask.train(
             subset,
             model,
+            task="instance",
             out=folder,
             steps=experiment.steps,
-            size=SIZE,
+            size=experiment.size,
             batch_size=BATCH_SIZE,
             device="cpu",
             quiet=True,
             seed=0,
             evaluate_every=0,
         )
-        weights = folder / "weights" / "last"
-        report = unimask.evaluate(subset, weights, task="instance", split="val", device="cpu")
-        score_file.write_text(json.dumps(report["metrics"]))
+        score_file.write_text(json.dumps(run.metrics))
     return json.loads(score_file.read_text())
 
 
 def choose(experiment: Experiment, arm: str, model: Path, labelled: list[int], seed: int) -> list:
     """Choose further training images by one arm's rule."""
     dataset = open_dataset(experiment.data, "train")
-    rest = [index for index in range(len(dataset)) if index not in labelled]
+    order = np.random.default_rng(seed).permutation(len(dataset))
+    pool = order[: experiment.start + (experiment.pool or len(order))].tolist()
+    rest = [index for index in pool if index not in labelled]
     if arm == "random":
         order = np.random.default_rng([seed, len(labelled)]).permutation(rest)
         return order[: experiment.add].tolist()
@@ -155,25 +161,25 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--model", default="unimask-nano")
-    for name, value in (("start", 12), ("add", 12), ("rounds", 2), ("steps", 200)):
+    for name, value in (
+        ("start", 12), ("add", 12), ("rounds", 2), ("steps", 200), ("pool", 0), ("size", 192)
+    ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value)
     options = vars(parser.parse_args())
     seeds = [int(text) for text in options.pop("seeds").split(",")]
     experiment = Experiment(**options)
     experiment.out.mkdir(parents=True, exist_ok=True)
     results = {seed: run_seed(experiment, seed) for seed in seeds}
-    gains = {
-        metric: [
-            mean(arms["select"][number][metric] - arms["random"][number][metric]
-                 for arms in results.values())
-            for number in range(1, experiment.rounds + 1)
-        ]
-        for metric in ("AP", "AP50")
-    }  # fmt: skip
+    gains = [
+        mean(
+            arms["select"][number]["AP"] - arms["random"][number]["AP"] for arms in results.values()
+        )
+        for number in range(1, experiment.rounds + 1)
+    ]
     report = {
         "settings": {key: str(value) for key, value in options.items() if key != "out"},
         "scores": results,
-        "mean_gain_of_select": gains,
+        "mean_gain_of_select_in_AP": gains,
     }
     with atomic_path(experiment.out / "active_selection.json") as path:
         path.write_text(json.dumps(report, indent=1))

@@ -8,8 +8,9 @@ LAYERS = (
     ("processing",),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),
+    ("runtimes",),
     ("inference",),
-    ("evaluation", "profiling", "selection"),
+    ("evaluation", "export", "profiling", "selection"),
     ("training",),
     ("cli",),
 )

@@ -153,6 +153,7 @@ WIDE_CALLS = {
     ("cli", "predict"),
     ("cli", "train"),
     ("cli", "evaluate"),
+    ("cli", "export"),
     ("cli", "compare"),
     ("cli", "select"),
     ("selection", "select"),

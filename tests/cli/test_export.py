@@ -3,8 +3,11 @@
 import json
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_SWIN, tiny_checkpoint
+from PIL import Image
 
 import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -46,6 +49,46 @@ def test_a_model_is_not_overwritten_and_formats_are_named(
     check_error(code, err, "already holds a model")
     code, _, err = command("export", tiny_model, "--out", tmp_path / "o", "--format", "onyx")
     check_error(code, err, "--format onyx", "huggingface")
+
+
+def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, tmp_path):
+    pytest.importorskip("onnxslim")
+    code, _, err = command("export", "nuclei", "--format", "onnx", "--out", tmp_path / "model")
+    check_error(code, err, "suffix .onnx")
+    (tmp_path / "mine.onnx").write_text("mine")
+    out = ("--format", "onnx", "--out", tmp_path / "mine.onnx")
+    code, _, err = command("export", "nuclei", *out)
+    check_error(code, err, "mine.onnx exists and is not replaced")
+    for option, value, message in [
+        ("--size", "800", "pass HEIGHTxWIDTH"),
+        ("--batch", "many", "--batch many"),
+        ("--opset", "20", "opset 20"),
+        ("--task", "detection", "detection"),
+        ("--input-dtype", "int8", "int8"),
+    ]:
+        code, _, err = command("export", "nuclei", *out, "--overwrite", option, value)
+        check_error(code, err, message)
+    assert (tmp_path / "mine.onnx").read_text() == "mine"
+    code, _, err = command("export", "nuclei", "--out", tmp_path / "o", "--size", "64x64")
+    check_error(code, err, "--size belongs to --format onnx")
+
+
+@pytest.mark.extra
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's exporter
+def test_a_model_is_exported_to_onnx(command, tiny_model, tmp_path):
+    pytest.importorskip("onnxslim")
+    out = tmp_path / "model.onnx"
+    code, printed, err = command(
+        "export", tiny_model, "--format", "onnx", "--out", out, "--size", "64x90", "--batch", 2
+    )
+    assert code == 0, err
+    assert "2 images of 64x96 (float32), panoptic, instance, semantic" in printed
+    assert "logits differ by at most" in printed and "equal pixels: 100.000 % panoptic" in printed
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
+    image = tmp_path / "image.png"
+    Image.fromarray(np.full((50, 60, 3), 90, np.uint8)).save(image)
+    code, printed, err = command("predict", image, "--model", out, "--out", tmp_path / "results")
+    assert code == 0, err
 
 
 def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, tmp_path):

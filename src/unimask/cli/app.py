@@ -1,6 +1,7 @@
 """The Typer application, and the options and parsers that several commands share."""
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,3 +131,17 @@ def parse_window(text: str | None) -> "Window":
     if high <= low:
         raise SettingsError(f"--window {text}: LOW must be below HIGH")
     return low, high
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Parse HEIGHTxWIDTH.
+
+    Raises:
+        SettingsError: The text has another form.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if match is None:
+        raise SettingsError(f"--size {text!r}: pass HEIGHTxWIDTH such as 800x1088")
+    return int(match[1]), int(match[2])

@@ -1,6 +1,5 @@
 """`unimask benchmark`: measure a model's speed and compare it with the hardware's limits."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,8 +7,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.app import CompileOption, OverwriteOption, app
-from unimask.errors import SettingsError
+from unimask.cli.app import CompileOption, OverwriteOption, app, parse_size
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
@@ -79,20 +77,6 @@ def benchmark(
     if json is not None:
         write_report(json, report, overwrite=overwrite)
         console.print(f"written to {json}", soft_wrap=True)
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Parse HEIGHTxWIDTH.
-
-    Raises:
-        SettingsError: The text has another form.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
-    if match is None:
-        raise SettingsError(f"--size {text!r}: pass HEIGHTxWIDTH such as 800x1088")
-    return int(match[1]), int(match[2])
 
 
 def print_report(console: Terminal, report: dict[str, Any]) -> None:

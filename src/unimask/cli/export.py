@@ -1,16 +1,17 @@
 """`unimask export`: write a model in another library's format."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from unimask.cli.app import app
-from unimask.errors import SettingsError
+from unimask.cli.app import OverwriteOption, app, parse_size
+from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
-FORMATS = ("huggingface",)
+FORMATS = ("huggingface", "onnx")
 
 
 @app.command()
@@ -23,17 +24,72 @@ def export(
             "a Hub id.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Output: a folder for huggingface, a file for onnx."),
+    ],
     format: Annotated[
         str,
         typer.Option(
-            help="Format to write: huggingface (a folder that transformers and unimask load)."
+            help="Format to write: huggingface (a folder that transformers and unimask load) or "
+            "onnx (a file that ONNX Runtime, TensorRT and unimask run)."
         ),
     ] = "huggingface",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx: size of the network's input as HEIGHTxWIDTH; by default the size to which "
+            "the model resizes an image of 480x640."
+        ),
+    ] = None,
+    batch: Annotated[
+        str,
+        typer.Option(help="onnx: number of images per call, or dynamic for any number."),
+    ] = "dynamic",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx: the only task of a OneFormer's graph; by default the graph has an input "
+            "that selects the task."
+        ),
+    ] = None,
+    input_dtype: Annotated[
+        str, typer.Option(help="onnx: type of the input's pixels: float32 or uint8.")
+    ] = "float32",
+    opset: Annotated[
+        int, typer.Option(help="onnx: version of ONNX's operators: 18, or 17 for older runtimes.")
+    ] = 18,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="onnx: folder with images on which the file is compared with the model, in "
+            "addition to rendered and random ones."
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Export a model to another library's format, or fail if that library has no such network."""
     if format not in FORMATS:
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    if format == "huggingface":
+        options = {"size": size, "task": task, "images": images}
+        for name, value in options.items():
+            if value is not None:
+                raise SettingsError(f"--{name} belongs to --format onnx: add it, or leave it out")
+        export_huggingface(model, out)
+        return
+    settings = {
+        "size": parse_size(size),
+        "batch": parse_batch(batch),
+        "task": task,
+        "input_dtype": input_dtype,
+        "opset": opset,
+    }
+    export_graph(model, out, settings, images, overwrite)
+
+
+def export_huggingface(model: str, out: Path) -> None:
+    """Write a folder in the Hugging Face schema."""
     check_writable(out)
     from unimask.checkpoints import transformers_incompatibility, write_huggingface
     from unimask.checkpoints.huggingface.folder import FILES
@@ -55,3 +111,47 @@ def export(
     millions = sum(tensor.numel() for tensor in checkpoint.state.values()) / 1e6
     counts = f"{len(checkpoint.description.labels)} classes, {millions:.1f} million parameters"
     Terminal().print(f"{out}: {counts}", soft_wrap=True)
+
+
+def export_graph(
+    model: str, out: Path, settings: dict[str, Any], images: Path | None, overwrite: bool
+) -> None:
+    """Write an ONNX file and print how well it agrees with the model."""
+    if out.exists() and not out.is_dir() and not overwrite:
+        raise OutputError(f"{out} exists and is not replaced: pass another file, or --overwrite")
+    from unimask.export import ExportSettings, check_output, export_onnx
+
+    check_output(out)
+    from unimask.inference import load
+    from unimask.inference.sources import open_sources
+    from unimask.processing.images import read_image
+
+    predictor = load(model, device="cpu")
+    sources = [] if images is None else list(open_sources(str(images)))
+    arrays = [read_image(source, channels=predictor.channels) for source in sources]
+    console = Terminal()
+    with console.status("exporting") as status:
+        report = export_onnx(
+            predictor, out, ExportSettings(**settings), images=arrays, progress=status.update
+        )
+    spec = report.description.input
+    count = "any number of images" if spec.batch is None else f"{spec.batch} images"
+    console.print(
+        f"{out}: {count} of {spec.size[0]}x{spec.size[1]} ({spec.dtype}), "
+        f"{', '.join(report.description.tasks)}, {report.megabytes:.0f} MB",
+        soft_wrap=True,
+    )
+    console.print(report.agreement.describe(), soft_wrap=True)
+
+
+def parse_batch(text: str) -> int | None:
+    """Parse a number of images, or dynamic as None.
+
+    Raises:
+        SettingsError: The text is neither.
+    """
+    if text == "dynamic":
+        return None
+    if re.fullmatch(r"[1-9]\d{0,4}", text) is None:
+        raise SettingsError(f"--batch {text}: pass a number of images, or dynamic")
+    return int(text)

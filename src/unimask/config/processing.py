@@ -26,6 +26,9 @@ class PreprocessingConfig:
         std: Standard deviation per channel of the image, on a scale from 0 to 255.
         stretch: Whether each image's 0.1 and 99.9 percentiles are mapped to black and white first,
             as microscopy needs and photographs do not.
+        fixed_size: Height and width of the network's input, for exported graphs that take no
+            other: images that are larger after resizing are scaled down to fit, and all are padded
+            to it. None pads to multiples of `size_divisor` only.
         window: Values of images deeper than 8 bits that become black and white on reading, in
             training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, None the
             range of its dtype.
@@ -39,6 +42,7 @@ class PreprocessingConfig:
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     stretch: bool = False
     window: Window = None
+    fixed_size: tuple[int, int] | None = None
 
     def with_channels(self, channels: int) -> "PreprocessingConfig":
         """Return the configuration for images with another number of channels.

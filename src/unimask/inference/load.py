@@ -10,6 +10,7 @@ import torch
 from unimask.checkpoints import Checkpoint, Preprocessing, read_authors, read_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError, SettingsError, UnimaskWarning
+from unimask.inference.exported import is_exported, load_exported
 from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.predictor import Predictor
@@ -43,7 +44,8 @@ def load(
     Args:
         source: A bundled name (`nuclei`), a folder in the Hugging Face schema, the folder of a
             training run (its best weights), a file as the authors publish them (`.pkl`, `.pth`;
-            no code in it is run), or a Hub id (`owner/model`, or `owner/model@revision`).
+            no code in it is run), a Hub id (`owner/model`, or `owner/model@revision`), or a file
+            of `unimask export` (`.onnx`), which ONNX Runtime computes.
         device: Any device name of PyTorch, or "auto": CUDA, else Apple's MPS, else the CPU.
         dtype: Dtype of weights and computation. "auto" takes bfloat16 on hardware that supports it,
             float16 on older GPUs, and float32 elsewhere.
@@ -66,6 +68,9 @@ def load(
         >>> model = unimask.load("nuclei")  # doctest: +SKIP
         >>> result = model.predict("cells.png")  # doctest: +SKIP
     """
+    if is_exported(source):
+        refuse_options(source, dtype, compile)
+        return load_exported(source, device)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
@@ -76,6 +81,18 @@ def load(
     network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
     return Predictor(network, description, str(source), compiled=compile)
+
+
+def refuse_options(source: str | Path, dtype: str, compile: bool) -> None:
+    """Refuse options that an exported file cannot follow.
+
+    Raises:
+        SettingsError: Another dtype or compilation is requested.
+    """
+    if dtype not in ("float32", "auto"):
+        raise SettingsError(f"dtype {dtype!r}: {source} has its own dtype, chosen when exported")
+    if compile:
+        raise SettingsError(f"{source} is an exported file: only networks of PyTorch are compiled")
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -106,6 +123,11 @@ def read_source(
     """
     if preprocessing not in get_args(Preprocessing):
         raise SettingsError(f"unknown preprocessing {preprocessing!r}: choose authors or hub")
+    if is_exported(source):
+        raise SettingsError(
+            f"{source} is an exported file, without weights that can be read back: pass the model "
+            "that it was exported from"
+        )
     file = find_file(source)
     if file is not None:
         refuse_revision(source, access)

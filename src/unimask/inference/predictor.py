@@ -21,7 +21,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
 from unimask.processing.arguments import check_choice, check_count, check_fraction
-from unimask.processing.images import MAX_PIXELS, Source, Window, read_image
+from unimask.processing.images import MAX_PIXELS, ImageArray, Source, Window, read_image
 from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.results import Result
@@ -289,23 +289,25 @@ class Predictor:
             return self.tasks[0]
         parsed = parse_task(task)
         if parsed not in self.tasks:
-            raise TaskError(
-                f"{self.name} was not trained for {parsed}; it does {', '.join(self.tasks)}"
-            )
+            known = ", ".join(self.tasks)
+            raise TaskError(f"{self.name} was not trained for {parsed}; it does {known}")
         return parsed
 
     def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
         """Read and preprocess an image."""
         start = time.perf_counter()
-        rules = self.description.preprocessing
-        effective_window = rules.window if window is None else window
+        effective_window = self.description.preprocessing.window if window is None else window
         image = read_image(
             source, window=effective_window, max_pixels=max_pixels, channels=self.channels
         )
         release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
-        preprocessed = preprocess(image, rules)
+        preprocessed = self.preprocess(image)
         release_freed_memory(image.shape[0] * image.shape[1])
         return Pending(source, image, preprocessed, 1000 * (time.perf_counter() - start))
+
+    def preprocess(self, image: ImageArray) -> Preprocessed:
+        """Resize, normalise and pad an image."""
+        return preprocess(image, self.description.preprocessing)
 
     @torch.inference_mode()
     def run(

@@ -33,9 +33,20 @@ class Preprocessed(NamedTuple):
 
 
 def input_size(original: Size, config: PreprocessingConfig) -> Size:
-    """Compute the resized size: fixed shorter side, limited longer side, or `squash` if set."""
-    if config.squash is not None:
-        return config.squash
+    """Compute the resized size: by the edges' lengths or `squash`, limited by `fixed_size`."""
+    size = config.squash or scaled_size(original, config)
+    return size if config.fixed_size is None else fitting_size(size, config.fixed_size)
+
+
+def fitting_size(size: Size, limit: Size) -> Size:
+    """Scale a size down until it fits into a limit, with its aspect ratio; never enlarge it."""
+    scale = min(1.0, limit[0] / size[0], limit[1] / size[1])
+    height, width = (max(1, int(side * scale + 0.5)) for side in size)
+    return min(height, limit[0]), min(width, limit[1])
+
+
+def scaled_size(original: Size, config: PreprocessingConfig) -> Size:
+    """Scale a size to the fixed shorter side, unless its longer side would exceed its limit."""
     height, width = original
     edge = float(config.shortest_edge)
     scale = edge / min(original)
@@ -58,6 +69,32 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
 
     Padding is added after normalisation at the bottom and right, so that it has the mean colour.
     """
+    resized, sizes = resize_by_rule(image, config)
+    return Preprocessed(normalise(resized, config, sizes[0]), *sizes)
+
+
+def preprocess_unnormalised(
+    image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig, dtype: torch.dtype
+) -> Preprocessed:
+    """Resize, and pad with the mean colour, for exported graphs that normalise their input.
+
+    Args:
+        image: Image to convert.
+        config: Rules of resizing and padding.
+        dtype: Dtype of the values from 0 to 255; the mean colour is rounded if it is uint8.
+    """
+    resized, sizes = resize_by_rule(image, config)
+    mean = torch.tensor(config.mean)
+    colour = mean if dtype.is_floating_point else mean.round().to(dtype)
+    pixel_values = colour.expand(*sizes[0], -1).contiguous()
+    pixel_values.numpy()[: sizes[1][0], : sizes[1][1]] = resized
+    return Preprocessed(pixel_values.permute(2, 0, 1), *sizes)
+
+
+def resize_by_rule(
+    image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig
+) -> tuple[UInt8[np.ndarray, "i j c"], tuple[Size, Size, Size]]:
+    """Return the resized image, and its padded, resized and original size."""
     original = (image.shape[0], image.shape[1])
     table = intensity_table(image) if config.stretch else None
     size = input_size(original, config)
@@ -65,8 +102,8 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
         image = image if table is None else table[image]
     else:
         image = resize_image(image, size, table=table)
-    padded = padded_size(size, config.size_divisor)
-    return Preprocessed(normalise(image, config, padded), padded, size, original)
+    padded = config.fixed_size or padded_size(size, config.size_divisor)
+    return image, (padded, size, original)
 
 
 def resize_image(

@@ -13,6 +13,7 @@ import torch
 
 from unimask.errors import SettingsError
 from unimask.inference import Dtype, Predictor, load
+from unimask.inference.exported import ExportedPredictor
 from unimask.inference.load import choose_dtype
 from unimask.inference.untrained import build
 from unimask.labels import Task
@@ -98,7 +99,7 @@ def benchmark(
     return {
         **timed.description(),
         "runs": runs,
-        **summarise_times(timed.times, flops, rates[dtype_name(predictor.dtype)], batch_size),
+        **summarise_times(timed.times, flops, rates[compute_dtype(predictor)], batch_size),
         "memory": memory_report(predictor, memory),
         "rates": rates,
         "machine": describe_machine(predictor.device),
@@ -124,6 +125,11 @@ class TimedPrediction:
         self.times: dict[str, list[float]] = {}
         self.input_size: Size = (0, 0)
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether the network is a graph of another runtime, which shows no parts."""
+        return isinstance(self.predictor, ExportedPredictor)
+
     def description(self) -> dict[str, object]:
         """Return what is measured."""
         return {
@@ -145,7 +151,7 @@ class TimedPrediction:
         CUDA recorded as a CUDA graph at the third.
         """
         report_step("warming up, counting")
-        flops = count_flops(self.predictor.network, self.run)
+        flops = {} if self.is_exported else count_flops(self.predictor.network, self.run)
         report_step("warming up" if self.predictor.compiled is None else "compiling")
         for _ in range(1 if self.predictor.compiled is None else 3):
             self.run()
@@ -165,7 +171,7 @@ class TimedPrediction:
         synchronize(device)
         preprocessed = time.perf_counter()
         # Hooks on its modules would become part of a compiled network.
-        parts = PARTS if predictor.compiled is None else ()
+        parts = () if self.is_exported or predictor.compiled is not None else PARTS
         with PartsClock(predictor.network, device, parts) as clock:
             output = predictor.logits(pixel_values, self.task)
             synchronize(device)
@@ -216,6 +222,12 @@ def with_input_size(predictor: Predictor, size: Size) -> Predictor:
     preprocessing = replace(
         predictor.description.preprocessing, shortest_edge=min(size), longest_edge=max(size)
     )
+    if isinstance(predictor, ExportedPredictor):
+        fixed = predictor.network.description.input.size
+        raise SettingsError(
+            f"{predictor.name} takes images of {fixed[0]}x{fixed[1]} only: leave the size out, or "
+            "export the model again with another --size"
+        )
     changed = copy(predictor)
     changed.description = replace(predictor.description, preprocessing=preprocessing)
     return changed
@@ -237,8 +249,8 @@ def measure_rates(predictor: Predictor) -> dict[str, float]:
     """Measure matrix rates in float32 and the model's dtype (GFLOP/s), and copy rate (GB/s)."""
     device = predictor.device
     rates = {
-        dtype_name(kind): matrix_rate(device, kind) / 1e9
-        for kind in dict.fromkeys((torch.float32, predictor.dtype))
+        name: matrix_rate(device, getattr(torch, name)) / 1e9
+        for name in dict.fromkeys(("float32", compute_dtype(predictor)))
     }
     return {**rates, "copy": copy_rate(device) / 1e9}
 
@@ -265,9 +277,17 @@ def summarise_times(
 
 def memory_report(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
     """Return memory in MB; None for values that the system does not provide."""
-    weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
+    if isinstance(predictor, ExportedPredictor):
+        weights = predictor.network.weight_bytes
+    else:
+        weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
     sizes = {"weights": weights, "before": memory.before, "peak": memory.peak}
     return {name: None if size is None else size / 1e6 for name, size in sizes.items()}
+
+
+def compute_dtype(predictor: Predictor) -> str:
+    """Return the name of the dtype of a network's arithmetic."""
+    return "float32" if isinstance(predictor, ExportedPredictor) else dtype_name(predictor.dtype)
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -10,9 +10,10 @@ from jaxtyping import Float
 
 from unimask.config import Window
 from unimask.datasets.folder import DatasetFolder
-from unimask.errors import DataError, ImageError
+from unimask.errors import DataError, ImageError, SettingsError
 from unimask.formats.file_digest import sampled_digest
 from unimask.inference import Predictor, load
+from unimask.inference.exported import ExportedPredictor
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.inference.sources import list_sources
 from unimask.inference.thread_map import thread_map
@@ -123,6 +124,11 @@ def select(
     """
     check_count("count", count)
     predictor = model if isinstance(model, Predictor) else load(model, device=device)  # type: ignore[arg-type]
+    if isinstance(predictor, ExportedPredictor):
+        raise SettingsError(
+            f"{predictor.name} is an exported file, which gives no image features: pass the model "
+            "that it was exported from"
+        )
     resolved_task = predictor.resolve_task(task)
     labelled_paths = [] if labelled is None else list_labelled(Path(labelled))
     known = {sampled_digest([path]) for path in labelled_paths}

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unimask.kernels.neighborhood_attention.reference import kernel_size
+from unimask.kernels.plain_attention import BLOCKED_LOGIT, plain_attention
 
 MAX_SIDE = 8
 """Largest number of queries along the side of a square: larger squares compute more masked logits,
@@ -82,8 +83,9 @@ def neighborhood_attention_tiles(
     # One custom operator keeps squares out of compiled graphs; exporters see plain operators.
     exporting = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
     tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-    function = attend_by_squares if exporting or tracing else operator
-    return function(query, key, value, bias.to(query.dtype), dilation)
+    if exporting or tracing:
+        return attend_by_constant_rows(query, key, value, bias.to(query.dtype), dilation)
+    return operator(query, key, value, bias.to(query.dtype), dilation)
 
 
 def attend_by_squares(
@@ -99,6 +101,31 @@ def attend_by_squares(
             result = attend(*gather(tables, step), square_bias)
             out.index_copy_(0, step.results.flatten(), result.flatten(0, 1).to(out.dtype))
     return out[:-1].view(query.shape)
+
+
+def attend_by_constant_rows(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int
+) -> Tensor:
+    """Compute the attention of exported graphs, whose batch size may be symbolic.
+
+    All squares with equal biases are one attention. Rows are constants of one image, and results
+    are gathered by the inverse of their order instead of being scattered.
+    """
+    b, h, w, m, c = query.shape
+    tables = [part.flatten(1, 2) for part in (query, key, value)]
+    entries = flat_bias(bias).clamp(min=BLOCKED_LOGIT)
+    results, order = [], []
+    for squares in all_squares(torch.Size((1, h, w, m, c)), bias, dilation):
+        rows = squares.queries, squares.keys, squares.keys
+        heads = [
+            table.index_select(1, part.flatten()).view(b, *part.shape, m, c).transpose(2, 3)
+            for table, part in zip(tables, rows, strict=True)
+        ]
+        mixed = plain_attention(*heads, bias=entries[:, squares.offsets])
+        results.append(mixed.transpose(2, 3).flatten(1, 2))
+        order.append(squares.results.flatten())
+    position = torch.cat(order).argsort()[: h * w]  # repeated queries are last
+    return torch.cat(results, dim=1).index_select(1, position).view(b, h, w, m, c)
 
 
 operator = torch.library.custom_op(

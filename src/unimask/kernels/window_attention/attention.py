@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unimask.kernels.plain_attention import plain_attention
+
 BLOCKED_BIAS = -100.0
 """Added to the logits of blocked pairs. Finite, as the published weights were trained with it."""
 
@@ -31,6 +33,11 @@ def attend(
     t, n, d = qkv.shape
     query, key, value = qkv.view(t, n, 3, len(bias), -1).permute(2, 0, 3, 1, 4)
     biases = logit_biases(bias.to(qkv.dtype), blocked)
+    if blocked is not None and torch.compiler.is_exporting():
+        # Images are an axis of their own, so that no graph repeats the biases for each.
+        query, key, value = (x.unflatten(0, (-1, len(blocked))) for x in (query, key, value))
+        mixed = plain_attention(query, key, value, bias=biases)
+        return mixed.transpose(2, 3).reshape(t, n, d // 3)
     if blocked is not None:
         # For one image this is a view; flattening copies only for more.
         biases = biases.expand(t // len(blocked), -1, -1, -1, -1).flatten(0, 1)

@@ -73,5 +73,5 @@ def as_queries(scores: Float[Tensor, "b k h w"]) -> LayerPrediction:
     """Convert class scores of pixels to one query per class."""
     count = scores.shape[1]
     certain = CERTAIN * (torch.eye(count, count + 1, device=scores.device) - 1)
-    classes = certain.to(scores.dtype).expand(len(scores), -1, -1)
+    classes = certain.to(scores.dtype).expand(scores.shape[0], -1, -1)
     return LayerPrediction(classes, scores.log_softmax(1))

@@ -55,11 +55,11 @@ class LearnedQueries(nn.Module):
         self, maps: FlattenedMaps, head: MaskHead, task_token: Float[Tensor, "b c"] | None
     ) -> Queries:
         """Return the queries of a batch; they do not depend on the task."""
-        features = self.features.expand(len(maps.memories[0]), -1, -1)
+        features = self.features.expand(maps.memories[0].shape[0], -1, -1)
         if self.proposals is None:
             return Queries(features, self.positions)
         proposed = self.proposals(maps.memories, maps.positions, maps.sizes, head)
-        positions = self.positions.expand(len(features), -1, -1)
+        positions = self.positions.expand(features.shape[0], -1, -1)
         return Queries(
             torch.cat([features, proposed.features.to(features.dtype)], dim=1),
             torch.cat([positions, proposed.positions], dim=1),

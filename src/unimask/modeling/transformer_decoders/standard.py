@@ -66,7 +66,7 @@ class StandardDecoder(nn.Module):
         memory = self.input_proj(pixels.coarse).flatten(2).transpose(1, 2)
         (positions,) = level_positions([size], memory.shape[-1], memory, local=False)
         query_positions = self.query_positions.weight
-        queries = torch.zeros_like(query_positions).expand(len(memory), -1, -1)
+        queries = torch.zeros_like(query_positions).expand(memory.shape[0], -1, -1)
         earlier: list[LayerPrediction] = []
         for index, layer in enumerate(self.layers):
             if auxiliary and index:

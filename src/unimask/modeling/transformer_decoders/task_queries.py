@@ -69,7 +69,7 @@ class TaskQueries(nn.Module):
         size = (features.shape[-2], features.shape[-1])
         keys = features.flatten(2).transpose(1, 2)
         (encodings,) = level_positions([size], keys.shape[-1], keys, local=False)
-        memory = encodings.expand(len(keys), -1, -1)
+        memory = encodings.expand(keys.shape[0], -1, -1)
         for layer in self.layers:
             queries = layer(queries, positions, memory, keys)
         queries = torch.cat([self.norm(queries), token[:, None]], dim=1)

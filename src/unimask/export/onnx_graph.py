@@ -1,0 +1,120 @@
+"""Conversion of captured networks to ONNX, and clean-up of the result."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from torch.export import ExportedProgram
+
+from unimask.errors import SettingsError, one_line
+from unimask.export.opset17 import to_opset17
+from unimask.runtimes.metadata import ExportedDescription, to_metadata
+from unimask.runtimes.onnx_runtime import OUTPUTS
+
+EXPORTER_OPSET = 18
+"""Opset that PyTorch writes; its converters to lower ones fail."""
+
+MAX_BYTES = 2**31 - 2**24
+"""Largest size of a file with weights inside; a protocol buffer has less than 2 GiB."""
+
+EXTERNAL_SUFFIX = ".data"
+"""Suffix of the file of external weights, appended to the name of the ONNX file."""
+
+
+def to_onnx(
+    program: ExportedProgram, description: ExportedDescription, opset: int
+) -> onnx.ModelProto:
+    """Convert a captured network to ONNX.
+
+    Raises:
+        SettingsError: An operator has no translation; the message names it.
+    """
+    names = ["pixel_values", "task"] if description.takes_task else ["pixel_values"]
+    with quiet_exporter():
+        try:
+            converted = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=EXPORTER_OPSET,
+                input_names=names,
+                output_names=list(OUTPUTS),
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise SettingsError(
+                f"the network has an operator that ONNX lacks: {last_line(error)}"
+            ) from None
+    assert converted is not None
+    model = converted.model_proto
+    return finish(model, description, opset)
+
+
+def finish(model: onnx.ModelProto, description: ExportedDescription, opset: int) -> onnx.ModelProto:
+    """Simplify a graph, infer its shapes again, and add the metadata."""
+    from onnxslim import slim
+
+    # PyTorch annotates some products with a wrong rank, which other tools trust.
+    del model.graph.value_info[:]
+    try:
+        simplified = slim(model)
+    except Exception:  # an optional clean-up; the file is verified either way
+        simplified = model
+    assert isinstance(simplified, onnx.ModelProto)
+    if opset == 17:
+        to_opset17(simplified)
+    del simplified.metadata_props[:]
+    for node in simplified.graph.node:
+        del node.metadata_props[:]  # stack traces with the paths of this machine
+    for key, value in to_metadata(description).items():
+        simplified.metadata_props.add(key=key, value=value)
+    simplified.producer_name = "unimask"
+    simplified.doc_string = f"{description.source}, exported by unimask"
+    return simplified
+
+
+def write_onnx(model: onnx.ModelProto, folder: Path, name: str) -> list[Path]:
+    """Write, infer shapes and check a model; return its files, the last one the graph.
+
+    Args:
+        model: Model to write.
+        folder: Folder to write to.
+        name: Name of the file.
+    """
+    path = folder / name
+    is_large = model.ByteSize() > MAX_BYTES
+    if not is_large:
+        model = onnx.shape_inference.infer_shapes(model, check_type=True, data_prop=True)
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, path)
+        return [path]
+    external = name + EXTERNAL_SUFFIX
+    onnx.save(model, path, save_as_external_data=True, location=external, size_threshold=1024)
+    onnx.checker.check_model(str(path), full_check=True)
+    return [folder / external, path]
+
+
+@contextmanager
+def quiet_exporter() -> Iterator[None]:
+    """Silence the exporter's progress and warnings, which users cannot act on."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def last_line(error: BaseException) -> str:
+    """Return the cause of an exporter's error, which stands in front of its stack trace."""
+    cause = error.__cause__ or error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return one_line(cause, 200)

@@ -1,0 +1,162 @@
+"""Comparison of an exported file with the network that it was exported from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimask.errors import SettingsError
+from unimask.inference.exported import ExportedPredictor
+from unimask.inference.predictor import Predictor
+from unimask.labels import Task
+from unimask.outputs import SegmenterOutput
+from unimask.processing.images import MAX_PIXELS, ImageArray
+from unimask.processing.preprocess import Preprocessed
+from unimask.results import Result
+
+MAX_LOGIT_ERROR = 1e-3
+"""Largest difference of logits, relative to the greatest one."""
+
+MIN_EQUAL_PIXELS = 0.999
+"""Smallest share of pixels with equal decisions."""
+
+NUM_RANDOM = 2
+"""Number of random images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement of an exported file with the network.
+
+    Attributes:
+        images: Number of images compared.
+        logit_error: Greatest difference of logits, relative to the greatest logit.
+        equal_pixels: Per task, the share of pixels with equal decisions among those that either
+            assigns to a class or segment, from 0 to 1.
+    """
+
+    images: int
+    logit_error: float
+    equal_pixels: dict[Task, float]
+
+    @property
+    def is_within_tolerance(self) -> bool:
+        """Whether logits and decisions are equal enough."""
+        shares = self.equal_pixels.values()
+        return self.logit_error <= MAX_LOGIT_ERROR and min(shares) >= MIN_EQUAL_PIXELS
+
+    def describe(self) -> str:
+        """Describe the agreement in one line."""
+        shares = ", ".join(
+            f"{100 * share:.3f} % {task}" for task, share in self.equal_pixels.items()
+        )
+        return (
+            f"logits differ by at most {self.logit_error:.1e} of the greatest; "
+            f"equal pixels: {shares} ({self.images} images)"
+        )
+
+
+@torch.inference_mode()
+def compare_predictors(
+    original: Predictor, exported: ExportedPredictor, images: Sequence[ImageArray]
+) -> Agreement:
+    """Compare logits and decisions on random images and on the given ones.
+
+    Args:
+        original: Model with the preprocessing of the exported file.
+        exported: The exported file.
+        images: Images to compare on, in addition to random ones.
+    """
+    height, width = exported.network.description.input.size
+    random = np.random.default_rng(0)
+    noise = [
+        random.integers(0, 256, (height, width, exported.channels), np.uint8)
+        for _ in range(NUM_RANDOM)
+    ]
+    errors = [0.0]
+    counts: dict[Task, np.ndarray] = {task: np.zeros(2, np.int64) for task in exported.tasks}
+    everything = [*noise, *images]
+    for image in everything:
+        first, second = (
+            model.prepare(image, None, MAX_PIXELS).preprocessed for model in (original, exported)
+        )
+        pixel_values = first.pixel_values
+        if exported.dtype == torch.uint8:  # whose padding is rounded
+            pixel_values = normalise_pixels(second.pixel_values, original)
+        outputs: tuple[SegmenterOutput, ...] = ()
+        for task in exported.tasks:
+            if not outputs or exported.network.description.takes_task:
+                outputs = (
+                    original.logits(pixel_values[None], task),
+                    exported.logits(second.pixel_values[None], task),
+                )
+                errors += logit_errors(*outputs)
+            results = (decide(original, output, first, task) for output in outputs)
+            counts[task] += count_equal_pixels(*results)
+    shares: dict[Task, float] = {
+        task: float(equal / total) if total else 1.0 for task, (equal, total) in counts.items()
+    }
+    return Agreement(len(everything), max(errors), shares)
+
+
+def normalise_pixels(pixel_values: Tensor, model: Predictor) -> Tensor:
+    """Normalise an image (c, h, w) with values from 0 to 255."""
+    rules = model.description.preprocessing
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rules.mean, rules.std))
+    return (pixel_values.float() - mean) / std
+
+
+def logit_errors(ours: SegmenterOutput, theirs: SegmenterOutput) -> list[float]:
+    """Return the greatest differences of class and of mask logits, relative to the greatest."""
+    errors = []
+    for expected, actual in zip(ours[:2], theirs[:2], strict=True):
+        error = (expected - actual).abs().max() / expected.abs().max().clamp(min=1e-6)
+        errors.append(float(error.nan_to_num(float("inf"))))
+    return errors
+
+
+def decide(
+    model: Predictor, output: SegmenterOutput, preprocessed: Preprocessed, task: Task
+) -> Result:
+    """Post-process logits; instances of any score are kept, so that there are decisions."""
+    threshold = 0.0 if task == "instance" else None
+    return model.postprocess(output, 0, preprocessed, task, threshold, False)
+
+
+def count_equal_pixels(ours: Result, theirs: Result) -> tuple[int, int]:
+    """Count the pixels with equal decisions, and those for which either result has one.
+
+    Segments of equal class are matched by their overlap, since ids only number them.
+    """
+    first, second = ours.segmentation, theirs.segmentation
+    if ours.task == "semantic":
+        assigned = (first >= 0) | (second >= 0)
+        return int(((first == second) & assigned).sum()), int(assigned.sum())
+    total = int(((first > 0) | (second > 0)).sum())
+    classes = [{segment.id: segment.label_id for segment in r.segments} for r in (ours, theirs)]
+    both = (first > 0) & (second > 0)
+    pairs, overlaps = np.unique(np.stack([first[both], second[both]]), axis=1, return_counts=True)
+    matched: tuple[set[int], set[int]] = (set(), set())
+    equal = 0
+    for index in np.argsort(-overlaps):
+        one, other = map(int, pairs[:, index])
+        is_free = one not in matched[0] and other not in matched[1]
+        if is_free and classes[0][one] == classes[1][other]:
+            matched[0].add(one)
+            matched[1].add(other)
+            equal += int(overlaps[index])
+    return equal, total
+
+
+def check_agreement(agreement: Agreement) -> None:
+    """Refuse a file whose answers differ.
+
+    Raises:
+        SettingsError: The difference is beyond the tolerance.
+    """
+    if not agreement.is_within_tolerance:
+        raise SettingsError(
+            f"the exported graph differs from the network and was not kept: {agreement.describe()}"
+        )

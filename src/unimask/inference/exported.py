@@ -1,0 +1,86 @@
+"""Predictors whose network is an exported graph in another runtime."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unimask.errors import SettingsError
+from unimask.inference.predictor import Predictor
+from unimask.labels import Task
+from unimask.outputs import SegmenterOutput
+from unimask.processing.images import ImageArray
+from unimask.processing.preprocess import Preprocessed, preprocess_unnormalised
+from unimask.runtimes.network import RuntimeNetwork
+
+EXPORTED_SUFFIXES = (".onnx",)
+"""Suffixes of exported files."""
+
+
+class ExportedPredictor(Predictor):
+    """Predictor of an exported file.
+
+    Unlike the network of other predictors, `network` takes images from 0 to 255, as the graph
+    normalises them itself.
+
+    Args:
+        network: Network in a runtime.
+        name: Name of the model in messages.
+    """
+
+    network: RuntimeNetwork  # type: ignore[assignment]
+
+    def __init__(self, network: RuntimeNetwork, name: str) -> None:
+        super().__init__(network, network.description, name)  # type: ignore[arg-type]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images that the network reads; 3 for RGB."""
+        return self.network.description.input.channels
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network's inputs and outputs."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the network's input."""
+        return getattr(torch, self.network.description.input.dtype)
+
+    def preprocess(self, image: ImageArray) -> Preprocessed:
+        """Resize and pad an image to the size of the graph."""
+        return preprocess_unnormalised(image, self.description.preprocessing, self.dtype)
+
+    def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
+        """Run the graph."""
+        return self.network(pixel_values, task)
+
+    def save(self, folder: str | Path) -> None:
+        """Refuse to write weights, which an exported file does not hold in a loadable form.
+
+        Raises:
+            SettingsError: Always.
+        """
+        raise SettingsError(
+            f"{self.name} is an exported file: copy it, or save the model that it was exported from"
+        )
+
+
+def is_exported(source: str | Path) -> bool:
+    """Return whether a source is the path of an exported file, by its suffix."""
+    return Path(source).suffix.lower() in EXPORTED_SUFFIXES
+
+
+def load_exported(source: str | Path, device: str) -> ExportedPredictor:
+    """Load an exported file in its runtime.
+
+    Raises:
+        CheckpointError: The file does not exist, is damaged, or is of another program.
+        MissingExtraError: The runtime is not installed.
+        SettingsError: The device is not available.
+    """
+    # Imported here: only users of exported files pay for the runtime.
+    from unimask.runtimes.onnx_runtime import OnnxNetwork
+
+    return ExportedPredictor(OnnxNetwork(Path(source).expanduser(), device), str(source))

@@ -1,0 +1,1 @@
+"""Exported graphs: their metadata, and other runtimes in place of PyTorch."""

@@ -1,0 +1,133 @@
+"""Exported ONNX files in ONNX Runtime."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unimask.errors import CheckpointError, MissingExtraError, SettingsError, one_line
+from unimask.runtimes.metadata import ExportedDescription, from_metadata, has_metadata
+from unimask.runtimes.network import Arrays, RuntimeNetwork
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUT_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+"""Dtypes of images by ONNX Runtime's names."""
+
+OUTPUTS = ("class_logits", "mask_logits")
+
+
+class OnnxNetwork(RuntimeNetwork):
+    """Network of an ONNX file.
+
+    Args:
+        path: The file.
+        device: "auto" or "cpu", or "cuda" (or "cuda:1") with onnxruntime-gpu.
+
+    Raises:
+        CheckpointError: The file is damaged, of another program, or needs a newer runtime.
+        MissingExtraError: ONNX Runtime is not installed.
+        SettingsError: The device is not available.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        session = open_session(path, device)
+        super().__init__(read_description(session, path))
+        self.session, self.path = session, path
+
+    def run(self, inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        """Compute class and mask logits of the inputs by name.
+
+        Raises:
+            SettingsError: The runtime cannot compute them, for example for lack of memory.
+        """
+        try:
+            classes, masks = self.session.run(OUTPUTS, inputs)
+        except Exception as error:  # ONNX Runtime's errors have no common type
+            raise SettingsError(f"{self.path} fails in ONNX Runtime: {one_line(error)}") from None
+        return classes, masks  # type: ignore[return-value]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the file with its external data."""
+        external = self.path.with_name(self.path.name + ".data")
+        return sum(file.stat().st_size for file in (self.path, external) if file.is_file())
+
+
+def open_session(path: Path, device: str) -> "InferenceSession":
+    """Open an ONNX file with as many threads as PyTorch uses.
+
+    Raises:
+        CheckpointError: The file does not exist or is damaged, or its opset is too new.
+        MissingExtraError: ONNX Runtime is not installed.
+        SettingsError: The device is not available.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "export") from None
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: check the path")
+    providers = choose_providers(device, onnxruntime.get_available_providers())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors only
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors have no common type
+        text = one_line(error, 300)
+        if "opset" in text.lower():
+            raise CheckpointError(
+                f"{path} has an opset that ONNX Runtime {onnxruntime.__version__} does not read: "
+                "update onnxruntime, or export again with --opset 17"
+            ) from None
+        raise CheckpointError(
+            f"{path} cannot be read by ONNX Runtime: {text}; export the model again"
+        ) from None
+
+
+def choose_providers(device: str, available: list[str]) -> list[str | tuple[str, dict[str, int]]]:
+    """Return ONNX Runtime's execution providers for a device.
+
+    Raises:
+        SettingsError: This installation has none for the device.
+    """
+    kind, _, index = device.partition(":")
+    has_cuda = "CUDAExecutionProvider" in available
+    if kind == "cpu" or (kind == "auto" and not has_cuda):
+        return ["CPUExecutionProvider"]
+    if kind in ("auto", "cuda") and has_cuda:
+        number = int(index) if index.isdigit() else 0
+        return [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
+    if kind == "cuda":
+        raise SettingsError(f"device {device!r}: ONNX Runtime needs onnxruntime-gpu for it")
+    raise SettingsError(f"device {device!r}: an ONNX file runs on auto, cpu or cuda")
+
+
+def read_description(session: "InferenceSession", path: Path) -> ExportedDescription:
+    """Read the metadata of a file and check that they fit the graph.
+
+    Raises:
+        CheckpointError: The file is not an export of unimask, or its metadata contradict the graph.
+    """
+    metadata = session.get_modelmeta().custom_metadata_map
+    if not has_metadata(metadata):
+        raise CheckpointError(
+            f"{path} was not exported by unimask: it has no metadata about classes and image "
+            "sizes; export with unimask export, or run it with onnxruntime and pass its logits to "
+            "unimask.postprocess"
+        )
+    description = from_metadata(metadata, str(path))
+    inputs = {node.name: node for node in session.get_inputs()}
+    outputs = {node.name for node in session.get_outputs()}
+    images = inputs.get("pixel_values")
+    expected = {"pixel_values", "task"} if description.takes_task else {"pixel_values"}
+    if images is None or inputs.keys() != expected or not outputs.issuperset(OUTPUTS):
+        raise CheckpointError(f"{path} has other inputs or outputs than its metadata say")
+    shape = [description.input.channels, *description.input.size]
+    is_same = list(images.shape[1:]) == shape
+    if not is_same or INPUT_DTYPES.get(images.type) != description.input.dtype:
+        raise CheckpointError(f"{path} takes other images than its metadata say: export it again")
+    return description

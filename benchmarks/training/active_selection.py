@@ -1,15 +1,14 @@
 """Compare images chosen by `unimask.select` with random ones, at equal numbers of labels.
 
-    python -m benchmarks.training.active_selection DATA OUT [--seeds 0,1,2] [--start 12] [--add 12]
-        [--rounds 2] [--steps 200] [--model unimask-nano] [--pool 0] [--size 192]
+    python -m benchmarks.training.active_selection DATA OUT [--seeds 0,1,2] [--start 12]
+        [--add 12] [--rounds 2] [--steps 200] [--model mask2former-lite0] [--pool 0] [--size 192]
 
-DATA is a dataset with `train` and `val` folders of instance ids, such as the nuclei of the 2018
-Data Science Bowl. For each seed, a network is trained from scratch on START random images. Then, in
-each round, ADD images of the rest of `train` get their labels, either those that `select` chooses
-with the latest model, or random ones, and training continues on all labelled images. Both arms
-take the same steps with the same settings. POOL limits the images to choose from to as many random
-ones. After each round the AP of instances on `val` is
-recorded. OUT gets the runs; `OUT/active_selection.json` and a plot summarise them.
+DATA is a dataset with `train` and `val` folders of label maps, such as CamVid. For each seed, a
+network is trained on START random images. Then, in each round, ADD images of the rest of `train`
+get their labels, either those that `select` chooses with the latest model, or random ones, and
+training continues on all labelled images. Both arms take the same steps with the same settings.
+POOL limits the images to choose from to as many random ones. After each round the main score of the
+task on `val` is recorded. OUT gets the runs; `OUT/active_selection.json` and a plot summarise them.
 """
 
 import argparse
@@ -26,6 +25,7 @@ import unimask
 from unimask.datasets import open_dataset
 from unimask.datasets.interface import label_files
 from unimask.formats.atomic import atomic_path
+from unimask.training.run_folder import RunFolder
 
 BATCH_SIZE = 4
 
@@ -79,10 +79,9 @@ def train_and_score(experiment: Experiment, name: str, indices: list[int], model
     if not score_file.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         subset = write_subset(experiment.data, experiment.out / f"{name}_data", indices)
-        run = unimask.train(
+        unimask.train(
             subset,
             model,
-            task="instance",
             out=folder,
             steps=experiment.steps,
             size=experiment.size,
@@ -90,9 +89,11 @@ def train_and_score(experiment: Experiment, name: str, indices: list[int], model
             device="cpu",
             quiet=True,
             seed=0,
+            workers=0,
             evaluate_every=0,
         )
-        score_file.write_text(json.dumps(run.metrics))
+        last = RunFolder(folder).rows()[-1]
+        score_file.write_text(json.dumps({last["metric"]: float(last["score"])}))
     return json.loads(score_file.read_text())
 
 
@@ -133,8 +134,14 @@ def run_seed(experiment: Experiment, seed: int) -> dict[str, list[dict]]:
             )
             model = experiment.out / name
         scores[arm] = rows
-        print(seed, arm, [round(row["AP"], 1) for row in rows], flush=True)
+        print(seed, arm, [round(score_of(row), 1) for row in rows], flush=True)
     return scores
+
+
+def score_of(row: dict[str, float]) -> float:
+    """Return the only score of a training."""
+    (score,) = row.values()
+    return score
 
 
 def plot(experiment: Experiment, results: dict[int, dict[str, list[dict]]], path: Path) -> None:
@@ -142,12 +149,13 @@ def plot(experiment: Experiment, results: dict[int, dict[str, list[dict]]], path
     counts = [experiment.start + experiment.add * n for n in range(experiment.rounds + 1)]
     figure, axes = plt.subplots(figsize=(6, 4))
     for arm, colour in (("random", "#8a8a8a"), ("select", "#1b7f5c")):
-        curves = [[row["AP"] for row in arms[arm]] for arms in results.values()]
+        curves = [[score_of(row) for row in arms[arm]] for arms in results.values()]
         for curve in curves:
             axes.plot(counts, curve, color=colour, alpha=0.35, linewidth=1)
         axes.plot(counts, np.mean(curves, axis=0), "o-", color=colour, label=arm)
     axes.set_xlabel("labelled images")
-    axes.set_ylabel("AP of instances on val")
+    (metric,) = next(iter(results.values()))["random"][0]
+    axes.set_ylabel(f"{metric} on the validation images")
     axes.set_xticks(counts)
     axes.legend()
     figure.tight_layout()
@@ -160,7 +168,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--model", default="unimask-nano")
+    parser.add_argument("--model", default="mask2former-lite0")
     for name, value in (
         ("start", 12), ("add", 12), ("rounds", 2), ("steps", 200), ("pool", 0), ("size", 192)
     ):  # fmt: skip
@@ -172,14 +180,15 @@ def main() -> None:
     results = {seed: run_seed(experiment, seed) for seed in seeds}
     gains = [
         mean(
-            arms["select"][number]["AP"] - arms["random"][number]["AP"] for arms in results.values()
+            score_of(arms["select"][number]) - score_of(arms["random"][number])
+            for arms in results.values()
         )
         for number in range(1, experiment.rounds + 1)
     ]
     report = {
         "settings": {key: str(value) for key, value in options.items() if key != "out"},
         "scores": results,
-        "mean_gain_of_select_in_AP": gains,
+        "mean_gain_of_select": gains,
     }
     with atomic_path(experiment.out / "active_selection.json") as path:
         path.write_text(json.dumps(report, indent=1))

@@ -111,3 +111,11 @@ def test_most_points_lie_where_the_prediction_is_undecided():
     assert points.shape == (1, 400, 2)
     assert near.float().mean() > 0.75
     assert (~near).float().mean() > 0.1
+
+
+@pytest.mark.parametrize(("matching", "expected"), [(None, 64), (300, 300)])
+def test_the_matcher_has_its_own_number_of_points(matching, expected):
+    config = CriterionConfig(num_points=64, matching_points=matching)
+    sampler = PointSampler(config, torch.Generator().manual_seed(0))
+    assert sampler.matching_points(CPU).shape == (expected, 2)
+    assert sampler.candidates(None, CPU).select(blobs(2)).shape == (2, 64, 2)

@@ -6,7 +6,7 @@ import pytest
 from conftest import TINY_RESNET, tiny_checkpoint
 
 from unimask.config import CriterionConfig, PerPixelConfig, StandardDecoderConfig
-from unimask.training.plan.losses import num_points, samples_points
+from unimask.training.plan.losses import losses_for, num_points, samples_points
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,11 @@ from unimask.training.plan.losses import num_points, samples_points
 )
 def test_points_are_at_most_half_of_the_cells_of_a_mask(crop, points):
     assert num_points(crop) == points
+
+
+def test_matching_uses_the_points_of_the_papers():
+    assert losses_for(256) == CriterionConfig(num_points=2048, matching_points=12544)
+    assert losses_for(1024) == CriterionConfig()
 
 
 def test_large_crops_use_the_number_of_the_papers():

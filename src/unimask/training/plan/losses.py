@@ -1,5 +1,7 @@
 """Losses that suit the training crops: number of sampled points, and weight of "no object"."""
 
+from dataclasses import replace
+
 from unimask.checkpoints import ModelDescription
 from unimask.config import CriterionConfig, MaskedDecoderConfig
 
@@ -15,7 +17,9 @@ POINTS_PER_CELL, MIN_POINTS = 0.5, 1024
 """Largest number of sampled points per cell of a mask, and smallest number per mask.
 
 The papers sample 12,544 points from masks of 65,536 cells (crops of 1024 x 1024). Masks of crops of
-256 x 256 have 4,096 cells; as many points would sample each of them three times.
+256 x 256 have 4,096 cells; as many points would sample each of them three times. The matcher keeps
+the number of the papers: with fewer points, matches change at random between steps, and classes are
+learned more slowly.
 """
 
 
@@ -34,6 +38,14 @@ def num_points(crop: int) -> int:
     """Compute the number of points sampled per mask of a crop with a side of `crop` pixels."""
     cells = (crop // MASK_STRIDE) ** 2
     return min(CriterionConfig().num_points, max(MIN_POINTS, round(POINTS_PER_CELL * cells)))
+
+
+def losses_for(crop: int) -> CriterionConfig:
+    """Return the default losses with the number of points for crops with a side of `crop`."""
+    default, points = CriterionConfig(), num_points(crop)
+    if points == default.num_points:
+        return default
+    return replace(default, num_points=points, matching_points=default.num_points)
 
 
 def no_object_weight(larger: float, side: float) -> float:

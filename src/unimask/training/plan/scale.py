@@ -12,8 +12,8 @@ from unimask.datasets import Dataset, Sample
 from unimask.errors import UnimaskError
 from unimask.training.plan.facts import PredictionSizeChanged
 from unimask.training.plan.losses import (
+    losses_for,
     no_object_weight,
-    num_points,
     samples_points,
     selects_queries,
 )
@@ -62,7 +62,7 @@ def choose_scale(
         change = PredictionSizeChanged(old=edge, new=crop)
         edge = crop
     if may_choose:
-        criterion = CriterionConfig(num_points=num_points(crop))
+        criterion = losses_for(crop)
         if may_weigh:
             weight = no_object_weight(edge / crop, side * edge / crop)
             criterion = replace(criterion, no_object_weight=weight)

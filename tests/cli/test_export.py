@@ -52,7 +52,7 @@ def test_a_model_is_not_overwritten_and_formats_are_named(
 
 
 def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, tmp_path):
-    pytest.importorskip("onnxslim")
+    pytest.importorskip("onnxscript")
     code, _, err = command("export", "nuclei", "--format", "onnx", "--out", tmp_path / "model")
     check_error(code, err, "suffix .onnx")
     (tmp_path / "mine.onnx").write_text("mine")
@@ -76,7 +76,7 @@ def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, t
 @pytest.mark.extra
 @pytest.mark.filterwarnings("ignore")  # of PyTorch's exporter
 def test_a_model_is_exported_to_onnx(command, tiny_model, tmp_path):
-    pytest.importorskip("onnxslim")
+    pytest.importorskip("onnxscript")
     out = tmp_path / "model.onnx"
     code, printed, err = command(
         "export", tiny_model, "--format", "onnx", "--out", out, "--size", "64x90", "--batch", 2

@@ -12,7 +12,7 @@ from unimask.inference.load import load, read_source
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxslim")
+pytest.importorskip("onnxscript")
 
 from export.test_export import SIZE, photograph, tiny_predictor  # noqa: E402
 

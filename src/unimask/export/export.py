@@ -1,7 +1,9 @@
 """Export of a trained model to a verified file."""
 
+import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +28,7 @@ USUAL_IMAGE = (480, 640)
 MAX_SIDE = 8192
 """Largest height or width of a graph."""
 
-PACKAGES = ("onnx", "onnxscript", "onnxslim", "onnxruntime")
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """Packages of the extra `export`."""
 
 OPSETS = (18, 17)
@@ -107,10 +109,11 @@ def export_onnx(
     rules = description.preprocessing
     progress("capturing the network")
     module = ExportedSegmenter(model.network, rules.mean, rules.std, description.tasks)
-    program = capture(module.eval(), description)
-    progress("converting to ONNX")
-    graph = to_onnx(program, description, settings.opset)
-    del program
+    with paused_garbage_collection():
+        program = capture(module.eval(), description)
+        progress("converting to ONNX")
+        graph = to_onnx(program, description, settings.opset)
+        del program
     with partial_path(path) as folder:
         folder.mkdir()
         progress("checking the file")
@@ -199,6 +202,18 @@ def describe_graph(model: Predictor, settings: ExportSettings) -> ExportedDescri
         source=model.name,
         licence=find_licence(model.name),
     )
+
+
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Do not search for cyclic garbage: a graph has so many objects that this takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def find_licence(name: str) -> str | None:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from unimask.errors import SettingsError, one_line
 from unimask.kernels.deformable_attention.dispatch import force_implementation
 from unimask.labels import Task
 from unimask.modeling.segmenter import Segmenter
@@ -82,17 +83,26 @@ def example_inputs(description: ExportedDescription, batch: int) -> tuple[Tensor
 
 @torch.no_grad()
 def capture(model: ExportedSegmenter, description: ExportedDescription) -> ExportedProgram:
-    """Capture the network for the inputs that the description specifies."""
+    """Capture the network for the inputs that the description specifies.
+
+    Raises:
+        SettingsError: The network's operations depend on values, so that it is no graph.
+    """
     batch = description.input.batch
     inputs = example_inputs(description, 2 if batch is None else batch)
     dynamic = None
     if batch is None:
         dimension = Dim("batch", min=1, max=MAX_BATCH)
         dynamic = tuple({0: dimension} for _ in inputs)
+    # Fill caches of constants, such as position encodings, with tensors instead of symbols.
+    model(*(part[:1] for part in inputs))
     with plain_operators():
-        # Fill caches of constants, such as position encodings, with tensors instead of symbols.
-        model(*(part[:1] for part in inputs))
-        return torch.export.export(model, inputs, dynamic_shapes=dynamic, strict=False)
+        try:
+            return torch.export.export(model, inputs, dynamic_shapes=dynamic, strict=False)
+        except Exception as error:  # the tracer's errors have no common type
+            raise SettingsError(
+                f"the network cannot be captured as a graph: {one_line(error)}"
+            ) from error
 
 
 @contextmanager

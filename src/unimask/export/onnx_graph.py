@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import onnx
+import onnx  # pyright: ignore[reportMissingImports]
+import onnx_ir  # pyright: ignore[reportMissingImports]
 import torch
+from onnx_ir.passes import common  # pyright: ignore[reportMissingImports]
+from onnxscript import optimizer  # pyright: ignore[reportMissingImports]
 from torch.export import ExportedProgram
 
 from unimask.errors import SettingsError, one_line
@@ -42,38 +45,56 @@ def to_onnx(
                 opset_version=EXPORTER_OPSET,
                 input_names=names,
                 output_names=list(OUTPUTS),
+                optimize=False,  # takes as long as all the rest
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise SettingsError(
                 f"the network has an operator that ONNX lacks: {last_line(error)}"
             ) from None
-    assert converted is not None
-    model = converted.model_proto
-    return finish(model, description, opset)
+        assert converted is not None
+        simplify(converted.model)
+    return finish(converted.model_proto, description, opset)
+
+
+def simplify(model: onnx_ir.Model) -> None:
+    """Inline functions, compute constants, and merge equal nodes and weights."""
+    optimizer.inline(model)
+    for node in model.graph:
+        if node.op_type == "CastLike":  # which some runtimes lack
+            dtype = node.inputs[1].dtype if node.inputs[1] is not None else None
+            node.op_type = "Cast"
+            node.resize_inputs(1)
+            node.attributes.add(onnx_ir.AttrInt64("to", int(dtype or onnx_ir.DataType.FLOAT)))
+    optimizer.fold_constants(model)
+    for clean_up in (
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.OutputFixPass(),
+        common.NameFixPass(),
+    ):
+        clean_up(model)
 
 
 def finish(model: onnx.ModelProto, description: ExportedDescription, opset: int) -> onnx.ModelProto:
-    """Simplify a graph, infer its shapes again, and add the metadata."""
-    from onnxslim import slim
-
+    """Remove traces of this machine, add the metadata, and convert to the opset."""
     # PyTorch annotates some products with a wrong rank, which other tools trust.
     del model.graph.value_info[:]
-    try:
-        simplified = slim(model)
-    except Exception:  # an optional clean-up; the file is verified either way
-        simplified = model
-    assert isinstance(simplified, onnx.ModelProto)
-    if opset == 17:
-        to_opset17(simplified)
-    del simplified.metadata_props[:]
-    for node in simplified.graph.node:
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for node in model.graph.node:
         del node.metadata_props[:]  # stack traces with the paths of this machine
     for key, value in to_metadata(description).items():
-        simplified.metadata_props.add(key=key, value=value)
-    simplified.producer_name = "unimask"
-    simplified.doc_string = f"{description.source}, exported by unimask"
-    return simplified
+        model.metadata_props.add(key=key, value=value)
+    model.producer_name = "unimask"
+    model.doc_string = f"{description.source}, exported by unimask"
+    if opset == 17:
+        to_opset17(model)
+    return model
 
 
 def write_onnx(model: onnx.ModelProto, folder: Path, name: str) -> list[Path]:

@@ -4,8 +4,10 @@ ONNX's own converter does not know these operators in this direction.
 """
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
+import onnx  # pyright: ignore[reportMissingImports]
+from onnx import numpy_helper  # pyright: ignore[reportMissingImports]
+
+from unimask.errors import SettingsError
 
 REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2")
 """Reductions whose axes are an input from opset 18 on, and were an attribute before."""
@@ -18,9 +20,14 @@ def to_opset17(model: onnx.ModelProto) -> None:
     """Rewrite a graph in place.
 
     Raises:
-        ValueError: An operator uses a feature that opset 17 lacks.
+        SettingsError: An operator uses a feature that opset 17 lacks.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    inferred = onnx.shape_inference.infer_shapes(model)
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*inferred.graph.value_info, *inferred.graph.input)
+    }
     for node in model.graph.node:
         if node.op_type in REDUCTIONS:
             remove_attribute(node, "noop_with_empty_axes")
@@ -33,10 +40,10 @@ def to_opset17(model: onnx.ModelProto) -> None:
         elif node.op_type == "Resize":
             for name, value in RESIZE_DEFAULTS.items():
                 if remove_attribute(node, name) not in (None, value):
-                    raise ValueError(f"Resize with {name}")
+                    raise SettingsError(f"opset 17 has no Resize with {name}: use --opset 18")
         elif node.op_type == "Pad" and len(node.input) == 4:
             if node.input[3]:
-                expand_pads(model, node, constants)
+                expand_pads(model, node, constants, ranks)
             node.input.pop()
     (opset,) = (entry for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     opset.version = 17
@@ -53,17 +60,19 @@ def remove_attribute(node: onnx.NodeProto, name: str) -> object:
 
 
 def expand_pads(
-    model: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]
+    model: onnx.ModelProto,
+    node: onnx.NodeProto,
+    constants: dict[str, onnx.TensorProto],
+    ranks: dict[str, int],
 ) -> None:
     """Replace the pads of some axes by those of all.
 
     Raises:
-        ValueError: The rank of the padded tensor is unknown.
+        SettingsError: The rank of the padded tensor is unknown.
     """
-    shapes = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
-    if node.input[0] not in shapes:
-        raise ValueError("Pad of a tensor of unknown rank")
-    rank = shapes[node.input[0]]
+    if node.input[0] not in ranks:
+        raise SettingsError("a Pad has an unknown rank at opset 17: use --opset 18")
+    rank = ranks[node.input[0]]
     axes = numpy_helper.to_array(constants[node.input[3]])
     pads = numpy_helper.to_array(constants[node.input[1]]).reshape(2, -1)
     every = np.zeros((2, rank), np.int64)

@@ -11,7 +11,7 @@ from unimask.runtimes.metadata import ExportedDescription, from_metadata, has_me
 from unimask.runtimes.network import Arrays, RuntimeNetwork
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession  # pyright: ignore[reportMissingImports]
 
 INPUT_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
 """Dtypes of images by ONNX Runtime's names."""
@@ -65,7 +65,7 @@ def open_session(path: Path, device: str) -> "InferenceSession":
         SettingsError: The device is not available.
     """
     try:
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingExtraError("onnxruntime", "export") from None
     if not path.is_file():

@@ -110,7 +110,7 @@ def test_options_that_a_file_cannot_follow_are_refused(exported, tmp_path):
     with pytest.raises(SettingsError, match="without weights that can be read back"):
         read_source(exported)  # as training and exports do
     with pytest.raises(SettingsError, match="image features"):
-        unimask.select(tmp_path, exported)
+        unimask.select(tmp_path, exported, 1)
 
 
 def test_providers_follow_the_device():

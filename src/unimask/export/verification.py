@@ -26,7 +26,7 @@ whether masked attention reads its position, which changes all logits of a query
 MIN_EQUAL_PIXELS = 0.999
 """Smallest share of pixels with equal decisions."""
 
-NUM_RANDOM = 2
+NUM_RANDOM = 1
 """Number of random images; they have the size of masks, in which decisions are fast."""
 
 

@@ -18,6 +18,7 @@ from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
     DiNATConfig,
+    EfficientNetLiteConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
     ResNetConfig,
@@ -188,6 +189,8 @@ def our_backbone(network: SegmenterConfig) -> tuple[object, ...]:
                 b.embed_dim, b.depths, b.num_heads, b.kernel_size, b.dilations, b.mlp_ratio,
                 b.drop_path,
             )  # fmt: skip
+        case EfficientNetLiteConfig() as b:
+            numbers = (b.channels, b.depths, b.stem_channels)
         case TimmConfig() as b:
             numbers = (b.name,)
     return (network.backbone.kind, *numbers)

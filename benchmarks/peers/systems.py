@@ -118,7 +118,7 @@ def start_onnx(kind: str, case: Case, folder: Path) -> Run:
 
     def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
         class_logits, mask_logits = session.run(None, {"pixel_values": pixel_values.numpy()})
-        return class_logits, mask_logits
+        return np.asarray(class_logits), np.asarray(mask_logits)
 
     return run
 

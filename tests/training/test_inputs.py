@@ -153,7 +153,7 @@ def test_a_run_starts_from_the_weights_of_a_package(discs, tmp_path, monkeypatch
     )  # fmt: skip
     labels = unimask.datasets.open_dataset(discs).labels
     initial, state, words = start("tiny", labels, ("panoptic",), settings)
-    assert initial.pretrained and "backbone from imagenet" in words
+    assert initial.pretrained and "backbone pretrained on ImageNet" in words
     assert initial.description.preprocessing.mean == (127.0,) * channels
     assert torch.equal(state["backbone.stem.weight"][:, :3], trained["stem.weight"])
     for name, value in trained.items():

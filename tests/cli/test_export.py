@@ -51,6 +51,7 @@ def test_a_model_is_not_overwritten_and_formats_are_named(
     check_error(code, err, "--format onyx", "huggingface")
 
 
+@pytest.mark.extra
 def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, tmp_path):
     pytest.importorskip("onnxscript")
     code, _, err = command("export", "nuclei", "--format", "onnx", "--out", tmp_path / "model")
@@ -58,10 +59,9 @@ def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, t
     (tmp_path / "mine.onnx").write_text("mine")
     out = ("--format", "onnx", "--out", tmp_path / "mine.onnx")
     code, _, err = command("export", "nuclei", *out)
-    check_error(code, err, "mine.onnx exists and is not replaced")
+    check_error(code, err, "mine.onnx was not written by unimask and is not replaced")
     for option, value, message in [
         ("--size", "800", "pass HEIGHTxWIDTH"),
-        ("--batch", "many", "--batch many"),
         ("--opset", "20", "opset 20"),
         ("--task", "detection", "detection"),
         ("--input-dtype", "int8", "int8"),
@@ -69,8 +69,16 @@ def test_a_file_of_onnx_needs_its_suffix_and_its_options(command, check_error, t
         code, _, err = command("export", "nuclei", *out, "--overwrite", option, value)
         check_error(code, err, message)
     assert (tmp_path / "mine.onnx").read_text() == "mine"
-    code, _, err = command("export", "nuclei", "--out", tmp_path / "o", "--size", "64x64")
-    check_error(code, err, "--size belongs to --format onnx")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--size", "64x64"), ("--batch", 2), ("--task", "instance"), ("--input-dtype", "uint8"),
+     ("--opset", 17), ("--images", "folder"), ("--overwrite",)],
+)  # fmt: skip
+def test_options_of_onnx_are_refused_for_folders(command, check_error, tmp_path, option):
+    code, _, err = command("export", "nuclei", "--out", tmp_path / "o", *option)
+    check_error(code, err, f"{option[0]} belongs to --format onnx")
 
 
 @pytest.mark.extra

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import unimask
 from unimask.config import PerPixelConfig
-from unimask.errors import SettingsError
+from unimask.errors import OutputError, SettingsError
 from unimask.inference.predictor import Predictor
 from unimask.modeling.build import build_segmenter
 from unimask.processing.preprocess import fitting_size
@@ -81,6 +81,8 @@ def test_a_file_gives_the_networks_answers_without_unimask(config, tmp_path):
     graph = onnx.load(path)
     assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 18)]
     assert not graph.functions
+    operators = {node.op_type for node in graph.graph.node}
+    assert not operators & {"NonZero", "Unique", "Loop", "If", "Scan"}  # shapes depend on values
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
     rules = plain.metadata["preprocessing"]
     images = [photograph(size, seed) for seed, size in enumerate([(90, 120), (70, 50), (33, 200)])]
@@ -134,9 +136,34 @@ def test_a_fixed_batch_of_bytes_at_opset_17_with_one_task(tmp_path):
         assert (loaded.predict(image).segmentation == result.segmentation).all()
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+def test_foreign_files_are_replaced_only_on_request(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match="was not written by unimask and is not replaced"):
+        export_onnx(tiny_predictor(), tmp_path / "model.onnx", ExportSettings(size=SIZE))
+    assert (tmp_path / name).read_text() == "mine"
+    exporting.check_output(tmp_path / "model.onnx", overwrite=True)
+
+
+def test_an_own_file_is_replaced(exported, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(exported.read_bytes())
+    (tmp_path / "model.onnx.data").write_text("weights")
+    exporting.check_output(path)
+
+
+def test_networks_for_training_are_exported_and_stay_trainable(tmp_path):
+    """Built and just trained networks have parameters that require grad."""
+    model = tiny_predictor(conftest.TINY_SWIN)
+    model.network.requires_grad_(True)
+    report = export_onnx(model, tmp_path / "model.onnx", ExportSettings(size=SIZE))
+    assert report.agreement.max_logit_error < 1e-4
+    assert all(parameter.requires_grad for parameter in model.network.parameters())
+
+
 def test_other_answers_leave_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "with_rules", lambda model, description: tiny_predictor(seed=1))
-    with pytest.raises(SettingsError, match="differs from the network and was not kept"):
+    with pytest.raises(SettingsError, match="differs from the network and was discarded"):
         export_onnx(tiny_predictor(), tmp_path / "model.onnx", ExportSettings(size=SIZE))
     assert not list(tmp_path.iterdir())
 

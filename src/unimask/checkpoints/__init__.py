@@ -10,10 +10,11 @@ from unimask.checkpoints.huggingface.folder import (
     write_huggingface,
 )
 from unimask.checkpoints.imagenet.efficientnet_lite import find_packaged_weights
-from unimask.checkpoints.imagenet.read import read_backbone
+from unimask.checkpoints.imagenet.read import IMAGENET, read_backbone
 from unimask.checkpoints.imagenet.timm import timm_normalisation
 
 __all__ = [
+    "IMAGENET",
     "Checkpoint",
     "ModelDescription",
     "Preprocessing",

@@ -1,13 +1,12 @@
 """`unimask export`: write a model in another library's format."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from unimask.cli.app import OverwriteOption, app, parse_size
-from unimask.errors import OutputError, SettingsError
+from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
@@ -43,9 +42,11 @@ def export(
         ),
     ] = None,
     batch: Annotated[
-        str,
-        typer.Option(help="onnx: number of images per call, or dynamic for any number."),
-    ] = "dynamic",
+        int | None,
+        typer.Option(
+            min=1, max=65536, help="onnx: number of images per call.", show_default="any number"
+        ),
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(
@@ -54,11 +55,18 @@ def export(
         ),
     ] = None,
     input_dtype: Annotated[
-        str, typer.Option(help="onnx: type of the input's pixels: float32 or uint8.")
-    ] = "float32",
+        str | None,
+        typer.Option(
+            help="onnx: type of the input's pixels: float32 or uint8.", show_default="float32"
+        ),
+    ] = None,
     opset: Annotated[
-        int, typer.Option(help="onnx: version of ONNX's operators: 18, or 17 for older runtimes.")
-    ] = 18,
+        int | None,
+        typer.Option(
+            help="onnx: version of ONNX's operators: 18, or 17 for older runtimes.",
+            show_default="18",
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -71,21 +79,21 @@ def export(
     """Export a model to another library's format, or fail if that library has no such network."""
     if format not in FORMATS:
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    if format == "huggingface":
-        options = {"size": size, "task": task, "images": images}
-        for name, value in options.items():
-            if value is not None:
-                raise SettingsError(f"--{name} belongs to --format onnx: add it, or leave it out")
-        export_huggingface(model, out)
-        return
-    settings = {
+    options = {
         "size": parse_size(size),
-        "batch": parse_batch(batch),
+        "batch": batch,
         "task": task,
         "input_dtype": input_dtype,
         "opset": opset,
     }
-    export_graph(model, out, settings, images, overwrite)
+    settings = {name: value for name, value in options.items() if value is not None}
+    if format == "onnx":
+        export_graph(model, out, settings, images, overwrite)
+        return
+    for name in [*settings, *(["images"] if images else []), *(["overwrite"] if overwrite else [])]:
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} belongs to --format onnx: add it, or leave it out")
+    export_huggingface(model, out)
 
 
 def export_huggingface(model: str, out: Path) -> None:
@@ -117,11 +125,9 @@ def export_graph(
     model: str, out: Path, settings: dict[str, Any], images: Path | None, overwrite: bool
 ) -> None:
     """Write an ONNX file and print how well it agrees with the model."""
-    if out.exists() and not out.is_dir() and not overwrite:
-        raise OutputError(f"{out} exists and is not replaced: pass another file, or --overwrite")
     from unimask.export import ExportSettings, check_output, export_onnx
 
-    check_output(out)
+    check_output(out, overwrite=overwrite)
     from unimask.inference import load
     from unimask.inference.sources import open_sources
     from unimask.processing.images import read_image
@@ -132,7 +138,12 @@ def export_graph(
     console = Terminal()
     with console.status("exporting") as status:
         report = export_onnx(
-            predictor, out, ExportSettings(**settings), images=arrays, progress=status.update
+            predictor,
+            out,
+            ExportSettings(**settings),
+            images=arrays,
+            overwrite=overwrite,
+            progress=status.update,
         )
     spec = report.description.input
     count = "any number of images" if spec.batch is None else f"{spec.batch} images"
@@ -142,16 +153,3 @@ def export_graph(
         soft_wrap=True,
     )
     console.print(report.agreement.describe(), soft_wrap=True)
-
-
-def parse_batch(text: str) -> int | None:
-    """Parse a number of images, or dynamic as None.
-
-    Raises:
-        SettingsError: The text is neither.
-    """
-    if text == "dynamic":
-        return None
-    if re.fullmatch(r"[1-9]\d{0,4}", text) is None:
-        raise SettingsError(f"--batch {text}: pass a number of images, or dynamic")
-    return int(text)

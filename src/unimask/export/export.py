@@ -9,10 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from unimask.errors import MissingExtraError, OutputError, SettingsError
+from torch import nn
+
+from unimask.errors import MissingExtraError, SettingsError
 from unimask.export.images import rendered_image
 from unimask.export.verification import Agreement, check_agreement, compare_predictors
-from unimask.formats.atomic import check_writable, partial_path
+from unimask.formats.atomic import partial_path
+from unimask.formats.output_file import check_output_files, is_written_by_unimask
 from unimask.inference.exported import ExportedPredictor
 from unimask.inference.predictor import Predictor
 from unimask.labels import Task
@@ -20,7 +23,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.processing.images import ImageArray
 from unimask.processing.preprocess import input_size, padded_size
 from unimask.published.zoo import published_models
-from unimask.runtimes.metadata import ExportedDescription, GraphInput
+from unimask.runtimes.metadata import EXTERNAL_SUFFIX, ExportedDescription, GraphInput
 
 USUAL_IMAGE = (480, 640)
 """Size of the image whose network input is the default size of a graph: 4 to 3, as in COCO."""
@@ -81,6 +84,7 @@ def export_onnx(
     settings: ExportSettings = ExportSettings(),
     *,
     images: Sequence[ImageArray] = (),
+    overwrite: bool = False,
     progress: Progress = lambda step: None,
 ) -> ExportReport:
     """Export a model to an ONNX file, run it, and compare it with the model.
@@ -91,15 +95,16 @@ def export_onnx(
         settings: Size, batch, task, dtype and opset of the graph.
         images: Images on which the file is compared with the model, in addition to rendered and
             random ones.
+        overwrite: Whether a file that unimask did not write may be replaced.
         progress: Function that is called with the name of each step.
 
     Raises:
         MissingExtraError: A package of the extra `export` is not installed.
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written, or would replace one that unimask did not write.
         SettingsError: The model or a setting cannot be exported, or the file gives other answers.
     """
     path = Path(path)
-    check_output(path)
+    check_output(path, overwrite=overwrite)
     check_settings(model, settings)
     from unimask.export.graph import ExportedSegmenter, capture
     from unimask.export.onnx_graph import to_onnx, write_onnx
@@ -109,7 +114,7 @@ def export_onnx(
     rules = description.preprocessing
     progress("capturing the network")
     module = ExportedSegmenter(model.network, rules.mean, rules.std, description.tasks)
-    with paused_garbage_collection():
+    with paused_garbage_collection(), frozen(module):
         program = capture(module.eval(), description)
         progress("converting to ONNX")
         graph = to_onnx(program, description, settings.opset)
@@ -131,12 +136,16 @@ def export_onnx(
     return ExportReport(path, description, agreement, megabytes)
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, *, overwrite: bool = False) -> None:
     """Refuse a path that cannot be written, before the model is loaded.
+
+    Args:
+        path: File to write. Large weights are written to a second file beside it.
+        overwrite: Whether files that unimask did not write may be replaced.
 
     Raises:
         MissingExtraError: A package of the extra `export` is not installed.
-        OutputError: The folder is not writable, or the path is a folder.
+        OutputError: The folder is not writable, the path is a folder, or a file is in the way.
         SettingsError: The path has another suffix than .onnx.
     """
     for package in PACKAGES:
@@ -144,9 +153,9 @@ def check_output(path: Path) -> None:
             raise MissingExtraError(package, "export")
     if path.suffix.lower() != ".onnx":
         raise SettingsError(f"{path}: name the file with the suffix .onnx")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: pass the path of a file")
-    check_writable(path.parent)
+    weights = path.with_name(path.name + EXTERNAL_SUFFIX)
+    has_own_weights = is_written_by_unimask(path)  # those of a graph that unimask wrote
+    check_output_files(path, None if has_own_weights else weights, overwrite=overwrite)
 
 
 def check_settings(model: Predictor, settings: ExportSettings) -> None:
@@ -214,6 +223,19 @@ def paused_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Let no parameter require grad: attention with gradients has a layout that ONNX lacks."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
 
 
 def find_licence(name: str) -> str | None:

@@ -1,8 +1,5 @@
 """Capture of a network as one graph of PyTorch's own operators, with normalisation inside."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -96,17 +93,10 @@ def capture(model: ExportedSegmenter, description: ExportedDescription) -> Expor
         dynamic = tuple({0: dimension} for _ in inputs)
     # Fill caches of constants, such as position encodings, with tensors instead of symbols.
     model(*(part[:1] for part in inputs))
-    with plain_operators():
+    with force_implementation("reference"):  # PyTorch's operators, which exporters translate
         try:
             return torch.export.export(model, inputs, dynamic_shapes=dynamic, strict=False)
         except Exception as error:  # the tracer's errors have no common type
             raise SettingsError(
                 f"the network cannot be captured as a graph: {one_line(error)}"
             ) from error
-
-
-@contextmanager
-def plain_operators() -> Iterator[None]:
-    """Compute by PyTorch's own operators, which exporters translate."""
-    with force_implementation("reference"):
-        yield

@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 
 from unimask.errors import SettingsError, one_line
 from unimask.export.opset17 import to_opset17
-from unimask.runtimes.metadata import ExportedDescription, to_metadata
+from unimask.runtimes.metadata import EXTERNAL_SUFFIX, ExportedDescription, to_metadata
 from unimask.runtimes.onnx_runtime import OUTPUTS
 
 EXPORTER_OPSET = 18
@@ -23,9 +23,6 @@ EXPORTER_OPSET = 18
 
 MAX_BYTES = 2**31 - 2**24
 """Largest size of a file with weights inside; a protocol buffer has less than 2 GiB."""
-
-EXTERNAL_SUFFIX = ".data"
-"""Suffix of the file of external weights, appended to the name of the ONNX file."""
 
 
 def to_onnx(

@@ -134,7 +134,7 @@ def logit_errors(ours: SegmenterOutput, theirs: SegmenterOutput) -> list[tuple[f
 def decide(
     model: Predictor, output: SegmenterOutput, preprocessed: Preprocessed, task: Task
 ) -> Result:
-    """Post-process logits; instances of any score are kept, so that there are decisions."""
+    """Post-process logits; instances of any score count, so that there are decisions."""
     threshold = 0.0 if task == "instance" else None
     return model.postprocess(output, 0, preprocessed, task, threshold, False)
 
@@ -172,5 +172,5 @@ def check_agreement(agreement: Agreement) -> None:
     """
     if not agreement.is_within_tolerance:
         raise SettingsError(
-            f"the exported graph differs from the network and was not kept: {agreement.describe()}"
+            f"the exported graph differs from the network and was discarded: {agreement.describe()}"
         )

@@ -17,6 +17,9 @@ GENERATOR = f"unimask {__version__}"
 
 GENERATOR_TAG = '<meta name="generator" content="unimask '
 GENERATOR_KEY = '{\n  "generator": "unimask '
+ONNX_PRODUCER = b"\x12\x07unimask"
+"""Producer of ONNX files, as encoded in their first bytes: field 2, 7 bytes long."""
+
 EXIF_SOFTWARE = 0x0131
 """EXIF tag of the software that wrote an image."""
 
@@ -59,7 +62,7 @@ def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def is_written_by_unimask(path: Path) -> bool:
-    """Return whether unimask wrote this report, page or image; links are not followed."""
+    """Return whether unimask wrote this report, page, image or graph; links are not followed."""
     if path.is_symlink() or not path.is_file():
         return False
     try:
@@ -68,6 +71,8 @@ def is_written_by_unimask(path: Path) -> bool:
     except OSError:
         return False
     if beginning.startswith(GENERATOR_KEY.encode()) or GENERATOR_TAG.encode() in beginning:
+        return True
+    if ONNX_PRODUCER in beginning[:16]:
         return True
     from PIL import Image  # It would slow down each start of the CLI.
 

@@ -12,8 +12,8 @@ from unimask.kernels.linear import compute_dtype, uses_custom_autograd
 MAX_COLUMNS = 3
 """Number of kernel columns up to which oneDNN has a depthwise kernel for the weight's gradient.
 
-For more, it computes that of a grouped convolution with 16 channels per group: 4 times the time of
-two halves of the kernel.
+For more, it computes that of a grouped convolution with 16 channels per group, which takes more
+than twice the time of two halves of the kernel (`benchmarks/efficientnet_lite.py`).
 """
 
 
@@ -98,8 +98,8 @@ def input_gradient(
 ) -> Float[Tensor, "b c h w"]:
     """Compute the gradient of a depthwise convolution with regard to its input.
 
-    oneDNN has no depthwise kernel for a stride in bfloat16: float32 takes a tenth of the time,
-    conversion included.
+    oneDNN has no depthwise kernel for a stride in bfloat16: float32 takes a fifth of the time,
+    conversion included (`benchmarks/efficientnet_lite.py`).
     """
     only_input = (True, False, False)
     if stride == 1 or grad_out.dtype != torch.bfloat16:

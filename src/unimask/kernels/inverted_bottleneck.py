@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unimask.kernels.depthwise_convolution import depthwise_relu6, input_gradient, weight_gradient
 from unimask.kernels.linear import can_prepack, compute_dtype, uses_custom_autograd
-from unimask.kernels.linear.autograd import MIN_ROWS
+from unimask.kernels.linear.autograd import multiply
 from unimask.kernels.linear.prepacked import prepacked_product
 from unimask.kernels.relu6 import clip_gradient
 
@@ -162,22 +162,6 @@ def expanded(
     return inner
 
 
-def product(
-    weight: Float[Tensor, "d c 1 1"],
-    bias: Float[Tensor, " d"] | None,
-    x: Float[Tensor, "b c h w"],
-    *,
-    rectified: bool,
-) -> Callable[[Float[Tensor, "n c"]], Float[Tensor, "n d"]]:
-    """Return the product with the pixels of maps; for few, reordering would not pay off."""
-    matrix = weight.flatten(1)
-    if x.numel() >= MIN_ROWS * x.shape[1]:
-        return prepacked_product(matrix, bias, "relu6" if rectified else "none")
-    if rectified:
-        return lambda rows: F.linear(rows, matrix, bias).clamp_(0, 6)
-    return lambda rows: F.linear(rows, matrix, bias)
-
-
 class _InvertedBottleneck(torch.autograd.Function):
     """Autograd function of `inverted_bottleneck`; it saves the input and both activations."""
 
@@ -189,13 +173,13 @@ class _InvertedBottleneck(torch.autograd.Function):
             x, padding = pad_asymmetrically(x, layers.depthwise.shape[2], stride)
             inner = x
             if layers.expand is not None:
-                expand = product(layers.expand, layers.expand_bias, x, rectified=True)
-                inner = expanded(x, expand, padding)
+                matrix, bias = layers.expand.flatten(1), layers.expand_bias
+                inner = expanded(x, lambda rows: multiply(rows, matrix, bias, "relu6"), padding)
             convolved = depthwise_relu6(
                 inner, layers.depthwise, layers.depthwise_bias, stride, padding.symmetric
             )
-            project = product(layers.project, layers.project_bias, convolved, rectified=False)
-            out = on_pixels(project, convolved)
+            matrix, bias = layers.project.flatten(1), layers.project_bias
+            out = on_pixels(lambda rows: multiply(rows, matrix, bias), convolved)
         ctx.save_for_backward(x, inner, convolved, layers.expand, layers.depthwise, layers.project)
         ctx.stride, ctx.padding = stride, padding.symmetric
         return out

@@ -20,6 +20,9 @@ FORMAT_VERSION = 1
 
 GENERATOR = f"unimask {__version__}"
 
+EXTERNAL_SUFFIX = ".data"
+"""Suffix of the file of external weights, appended to the name of the ONNX file."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphInput:

@@ -7,7 +7,12 @@ import numpy as np
 import torch
 
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError, one_line
-from unimask.runtimes.metadata import ExportedDescription, from_metadata, has_metadata
+from unimask.runtimes.metadata import (
+    EXTERNAL_SUFFIX,
+    ExportedDescription,
+    from_metadata,
+    has_metadata,
+)
 from unimask.runtimes.network import Arrays, RuntimeNetwork
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ class OnnxNetwork(RuntimeNetwork):
     @property
     def weight_bytes(self) -> int:
         """Size of the file with its external data."""
-        external = self.path.with_name(self.path.name + ".data")
+        external = self.path.with_name(self.path.name + EXTERNAL_SUFFIX)
         return sum(file.stat().st_size for file in (self.path, external) if file.is_file())
 
 

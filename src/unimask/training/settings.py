@@ -10,8 +10,8 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import ImageError, SettingsError
 from unimask.processing.intensities import parse_window
 
-IMAGENET, NO_WEIGHTS = "imagenet", "none"
-"""Values of `backbone_weights` in place of a file: the installed package, and random weights."""
+NO_WEIGHTS = "none"
+"""Value of `backbone_weights` for random weights, also of presets with ImageNet weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,8 +29,8 @@ def test_slivers_of_things_are_ignored():
     sample = build_sample(RenderedTown(np.zeros((8, 8, 3), np.uint8), label_ids, ids), Path("a"))
     assert sorted(sample.label_ids) == sorted([GROUND_LABEL, ROAD_LABEL])
     assert sample.ignored is not None and (sample.ignored == (ids > 0)).all()
-    kept = build_sample(
+    sample_with_parts = build_sample(
         RenderedTown(np.zeros((8, 8, 3), np.uint8), label_ids, ids), Path("a"), min_visible=5
     )
-    assert kept.label_ids.tolist().count(CAR_LABEL) == 1
-    assert kept.ignored is not None and (kept.ignored == (ids == 9)).all()
+    assert sample_with_parts.label_ids.tolist().count(CAR_LABEL) == 1
+    assert sample_with_parts.ignored is not None and (sample_with_parts.ignored == (ids == 9)).all()

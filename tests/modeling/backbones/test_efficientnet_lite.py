@@ -6,6 +6,7 @@ from contracts.test_backbones import TINY_LITE
 from unimask.kernels.inverted_bottleneck import same_padding
 from unimask.modeling.backbones.efficientnet_lite import MBConv, SameConvNorm
 from unimask.modeling.build import build_backbone
+from unimask.modeling.layers.conv_norm import affine
 from unimask.presets import BACKBONES
 
 
@@ -23,7 +24,7 @@ def test_convolutions_pad_and_fold_as_written_out(size, stride, side, groups):
     top, bottom, left, right = (
         part for length in size for part in same_padding(length, side, stride)
     )
-    scale, shift = (part[:, None, None] for part in conv.norm.affine())
+    scale, shift = (part[:, None, None] for part in affine(conv.norm))
     padded = F.pad(x, (left, right, top, bottom))
     convolved = F.conv2d(padded, conv.weight, stride=stride, groups=groups)
     expected = F.relu6(convolved * scale + shift)

@@ -17,7 +17,7 @@ from unimask.checkpoints.keymap import to_ours
 from unimask.config import BackboneConfig, EfficientNetLiteConfig, ResNetConfig, TimmConfig
 from unimask.errors import CheckpointError
 
-INSTALLED = Path("imagenet")
+IMAGENET = "imagenet"
 """Value in place of a file: the pip package of the backbone's weights, or timm's download."""
 
 
@@ -47,8 +47,8 @@ def read_backbone(
         MissingExtraError: The package of the weights, or timm, is not installed.
     """
     if isinstance(config, TimmConfig):
-        return read_timm(config, DOWNLOAD if path == INSTALLED else path)
-    if path == INSTALLED:
+        return read_timm(config, DOWNLOAD if path == Path(IMAGENET) else path)
+    if path == Path(IMAGENET):
         path = find_packaged_weights(replace(config, in_channels=3))
     tensors = read_tensors(path)
     expected = {name: value for name, value in untrained.items() if name.startswith("backbone.")}

@@ -106,8 +106,8 @@ def plant_wood(site: Site, random: np.random.Generator) -> tuple[np.ndarray, np.
     shift = random.random((2, count * count)) - 0.5
     points = site.place((u.ravel() + 0.5 + shift[0]) / count, (v.ravel() + 0.5 + shift[1]) / count)
     radii = 2.1 + 1.9 * random.random(count * count)
-    kept = random.random(count * count) < 0.93
-    return points[kept], radii[kept]
+    grows = random.random(count * count) < 0.93
+    return points[grows], radii[grows]
 
 
 def plant_rows(site: Site, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from unimask.kernels.linear.prepacked import prepacked_product
+from unimask.kernels.linear.prepacked import Activation, activate, prepacked_product
 
 MIN_ROWS = 1024
 """Number of rows from which oneDNN is faster than PyTorch's own product, reordering included."""
@@ -130,8 +130,15 @@ class _Linear(torch.autograd.Function):
 
 
 def multiply(
-    x: Float[Tensor, "... c"], weight: Float[Tensor, "d c"], bias: Float[Tensor, " d"] | None
+    x: Float[Tensor, "... c"],
+    weight: Float[Tensor, "d c"],
+    bias: Float[Tensor, " d"] | None,
+    activation: Activation = "none",
 ) -> Float[Tensor, "... d"]:
-    """Compute `x @ weight.T + bias`; for few rows, reordering the weight would not pay off."""
-    few = x.numel() < MIN_ROWS * x.shape[-1]
-    return F.linear(x, weight, bias) if few else prepacked_product(weight, bias)(x)
+    """Compute `activation(x @ weight.T + bias)`, without autograd support.
+
+    For few rows, reordering the weight would not pay off.
+    """
+    if x.numel() < MIN_ROWS * x.shape[-1]:
+        return activate(F.linear(x, weight, bias), activation)
+    return prepacked_product(weight, bias, activation)(x)

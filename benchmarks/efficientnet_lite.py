@@ -76,25 +76,30 @@ def compare_networks(shape: tuple[int, ...], *, backward: bool) -> None:
 
 def compare_gradients() -> None:
     """Print the times of gradients that are computed in another way than by one call."""
-    wide = [torch.randn(size).contiguous(memory_format=torch.channels_last)
-            for size in ((4, 144, 32, 32), (4, 144, 32, 32))]  # fmt: skip
+    grad, x = (channels_last(4, 144, 32, 32) for _ in range(2))
     kernel = torch.randn(144, 1, 5, 5)
-    arguments = (*wide, kernel, 1, (2, 2))
     split, whole = milliseconds(
-        lambda: weight_gradient(*arguments),
-        lambda: convolution_backward(*arguments, (False, True, False)),
+        lambda: weight_gradient(grad, x, kernel, 1, (2, 2)),
+        lambda: convolution_backward(grad, x, kernel, 1, (2, 2), (False, True, False)),
     )
     print(f"weight gradient of a 5x5 kernel: two parts {split:.1f} ms, one call {whole:.1f} ms, "
           f"ratio {split / whole:.2f}")  # fmt: skip
-    grad, x = (torch.randn(size).bfloat16().contiguous(memory_format=torch.channels_last)
-               for size in ((4, 96, 64, 64), (4, 96, 129, 129)))  # fmt: skip
-    strided = (grad, x, torch.randn(96, 1, 3, 3).bfloat16(), 2, (0, 0))
+    strided, wide = (
+        channels_last(4, 96, 64, 64).bfloat16(),
+        channels_last(4, 96, 129, 129).bfloat16(),
+    )
+    small = torch.randn(96, 1, 3, 3).bfloat16()
     converted, direct = milliseconds(
-        lambda: input_gradient(*strided),
-        lambda: convolution_backward(*strided, (True, False, False)),
+        lambda: input_gradient(strided, wide, small, 2, (0, 0)),
+        lambda: convolution_backward(strided, wide, small, 2, (0, 0), (True, False, False)),
     )
     print(f"input gradient at stride 2 in bfloat16: by float32 {converted:.1f} ms, "
           f"directly {direct:.1f} ms, ratio {converted / direct:.2f}")  # fmt: skip
+
+
+def channels_last(*shape: int) -> Tensor:
+    """Return random maps that are channels-last in memory."""
+    return torch.randn(shape).contiguous(memory_format=torch.channels_last)
 
 
 def main() -> None:

@@ -227,7 +227,7 @@ def paused_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Let no parameter require grad: attention with gradients has a layout that ONNX lacks."""
+    """Disable gradients of parameters: attention with gradients has a layout that ONNX lacks."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trainable:
         parameter.requires_grad_(False)

@@ -15,6 +15,7 @@ from unimask.losses.points import sample_logits_shared
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
+CELLS = CriterionConfig(num_points=50, matching="cells")
 CLASSES, QUERIES = 3, 5
 
 
@@ -54,6 +55,13 @@ def sample_masks(grids, points):
     return np.array([[interpolate(grid, x, y) for x, y in points] for grid in grids])
 
 
+def cell_means(masks):
+    """Average masks over cells of 4 x 4 pixels."""
+    count, height, width = masks.shape
+    cells = masks.reshape(count, height // 4, 4, width // 4, 4).mean((2, 4))
+    return cells.reshape(count, height * width // 16)
+
+
 def softmax(logits):
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
@@ -79,12 +87,16 @@ def reference_losses(layers, targets, points, config=CONFIG):
             sampled_logits = sample_masks(mask_logits[index], points)
             sampled_truth = sample_masks(target.masks.numpy(), points) if len(target.labels) else []
             labels = target.labels.tolist()
+            compared, truth = sampled_logits, sampled_truth
+            if config.matching == "cells":
+                compared = mask_logits[index].reshape(QUERIES, -1)
+                truth = cell_means(target.masks.double().numpy())
             cost = np.array(
                 [
                     [
                         -2 * probs[q, labels[n]]
-                        + 5 * bce(sampled_logits[q], sampled_truth[n]).mean()
-                        + 5 * dice(sampled_logits[q], sampled_truth[n])
+                        + 5 * bce(compared[q], truth[n]).mean()
+                        + 5 * dice(compared[q], truth[n])
                         for n in range(len(labels))
                     ]
                     for q in range(QUERIES)
@@ -132,14 +144,15 @@ def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
     return output, targets, layer_values
 
 
+@pytest.mark.parametrize("config", [CONFIG, CELLS], ids=["points", "cells"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
-def test_losses_equal_the_reference(seed, objects):
+def test_losses_equal_the_reference(seed, objects, config):
     output, targets, layers = example(seed, objects)
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(seed))
-    losses = Criterion(CLASSES, CONFIG)(output, targets, sampler=FixedPoints(points))
+    losses = Criterion(CLASSES, config)(output, targets, sampler=FixedPoints(points))
     numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
-    expected = reference_losses(numbers, targets, points.double().numpy())
+    expected = reference_losses(numbers, targets, points.double().numpy(), config)
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
@@ -249,23 +262,25 @@ def compute_losses(output, targets, config):
     return Criterion(CLASSES, config)(output, targets, generator=generator)
 
 
+@pytest.mark.parametrize("config", [CONFIG, CELLS], ids=["points", "cells"])
 @pytest.mark.parametrize("seed", range(3))
-def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
+def test_ignored_pixels_affect_neither_matching_nor_loss(seed, config):
     output, targets, _ = example(seed)
     targets = with_ignored(targets, BOX)
     before, after = (
-        compute_losses(o, targets, CONFIG) for o in (output, corrupt_logits(output, BOX))
+        compute_losses(o, targets, config) for o in (output, corrupt_logits(output, BOX))
     )
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_ground_truth_at_ignored_pixels_has_no_effect():
+@pytest.mark.parametrize("config", [CONFIG, CELLS], ids=["points", "cells"])
+def test_ground_truth_at_ignored_pixels_has_no_effect(config):
     output, targets, _ = example(0)
     changed = [Target(target.labels, target.masks.clone()) for target in targets]
     for target in changed:
         target.masks[:, BOX[0] : BOX[1], BOX[2] : BOX[3]] ^= True
     before, after = (
-        compute_losses(output, with_ignored(t, BOX), CONFIG) for t in (targets, changed)
+        compute_losses(output, with_ignored(t, BOX), config) for t in (targets, changed)
     )
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
@@ -280,9 +295,10 @@ def test_the_authors_count_ignored_pixels_as_background():
     assert not torch.equal(plain.total, corrupted.total)
 
 
-def test_an_entirely_ignored_image_can_be_trained_on():
+@pytest.mark.parametrize("config", [CONFIG, CELLS], ids=["points", "cells"])
+def test_an_entirely_ignored_image_can_be_trained_on(config):
     output, targets, _ = example(0)
-    losses = compute_losses(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
+    losses = compute_losses(output, with_ignored(targets, (0, 24, 0, 32)), config)
     assert losses.total.isfinite() and losses.mask_loss == 0
 
 

@@ -82,13 +82,17 @@ class Points(PointSampler):
         return SeededCandidates(torch.zeros(1, 2), None, self.drawn, torch.zeros(1, 2))
 
 
+@pytest.mark.parametrize("matching", ["points", "cells"])
 @pytest.mark.parametrize("at_once", [1, 2 * 3 * 48, 2**25])
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (7, 2)], ids=str)
-def test_losses_and_gradients_equal_those_of_computed_masks(objects, ignored, at_once, monkeypatch):
+def test_losses_and_gradients_equal_those_of_computed_masks(
+    objects, ignored, at_once, matching, monkeypatch
+):
     monkeypatch.setattr(module, "MAX_MASK_PIXELS", at_once)
     factors, classes, targets = example(objects, ignored=ignored)
-    criterion, inputs = Criterion(CLASSES, CONFIG), [*factors, *classes]
+    criterion = Criterion(CLASSES, replace(CONFIG, matching=matching))
+    inputs = [*factors, *classes]
     output = FactoredOutput(tuple(classes), MaskFactors(*factors))
     actual = criterion(output, targets, sampler=Points())
     expected = criterion(drawn(factors, classes), targets, sampler=Points())

@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 
 from unimask.config import CriterionConfig
+from unimask.losses import points as points_module
 from unimask.losses.point_sampler import PointSampler
 from unimask.losses.points import (
     known_map,
     known_weights,
+    pool_masks,
     sample_logits,
     sample_logits_shared,
     sample_masks,
@@ -113,9 +115,9 @@ def test_most_points_lie_where_the_prediction_is_undecided():
     assert (~near).float().mean() > 0.1
 
 
-@pytest.mark.parametrize(("matching", "expected"), [(None, 64), (300, 300)])
-def test_the_matcher_has_its_own_number_of_points(matching, expected):
-    config = CriterionConfig(num_points=64, matching_points=matching)
-    sampler = PointSampler(config, torch.Generator().manual_seed(0))
-    assert sampler.matching_points(CPU).shape == (expected, 2)
-    assert sampler.candidates(None, CPU).select(blobs(2)).shape == (2, 64, 2)
+def test_masks_are_averaged_over_cells(monkeypatch):
+    masks = torch.rand(5, 24, 32, generator=torch.Generator().manual_seed(0)) > 0.5
+    expected = masks.float().unflatten(2, (8, 4)).unflatten(1, (6, 4)).mean((2, 4)).flatten(1)
+    monkeypatch.setitem(points_module.MAX_FLOAT_PIXELS, "cpu", 2 * 24 * 32)
+    torch.testing.assert_close(pool_masks(masks, (6, 8)), expected)
+    assert pool_masks(masks[:0], (6, 8)).shape == (0, 48)

@@ -16,8 +16,9 @@ class CriterionConfig:
             has texts.
         no_object_weight: Weight of the "no object" class in the cross entropy.
         num_points: Number of points sampled per mask.
-        matching_points: Number of points at which the matcher compares masks; None for
-            `num_points`.
+        matching: Where the matcher compares masks: "points" for `num_points` random points, as in
+            the papers, or "cells" for every cell of the predicted masks, which is cheaper for
+            small crops, and equal in every step.
         oversample_ratio: Number of candidates drawn per selected point.
         importance_ratio: Fraction of the points selected where the prediction is most uncertain.
         ignore_void: Whether losses skip ignored pixels; False treats them as background, as the
@@ -34,7 +35,7 @@ class CriterionConfig:
     contrastive_weight: float = 0.5
     no_object_weight: float = 0.1
     num_points: int = 12544
-    matching_points: int | None = None
+    matching: Literal["points", "cells"] = "points"
     oversample_ratio: float = 3.0
     importance_ratio: float = 0.75
     ignore_void: bool = True

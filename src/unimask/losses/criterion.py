@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from unimask.losses.point_sampler import PointSampler
 from unimask.losses.points import (
     known_map,
     known_weights,
+    pool_masks,
     sample_masks,
     sample_masks_shared,
 )
@@ -105,9 +107,14 @@ class Criterion(MatchedCriterion):
         """
         costs = []
         for image, (target, known_here) in enumerate(zip(targets, known, strict=True)):
-            compared, points = self.sample_target(target, known_here, sampler)
-            for logits, sampled in zip(class_logits, masks.at_points(image, points), strict=True):
-                costs.append(self.matcher.costs(logits[image], sampled, compared))
+            if self.config.matching == "cells":
+                compared, cells = self.pool_target(target, known_here, masks.size)
+                layers = masks.at_cells(image, cells)
+            else:
+                compared, points = self.sample_target(target, known_here, sampler)
+                layers = masks.at_points(image, points)
+            for logits, compared_masks in zip(class_logits, layers, strict=True):
+                costs.append(self.matcher.costs(logits[image], compared_masks, compared))
         pairs = assign(costs)
         return [pairs[layer :: len(class_logits)] for layer in range(len(class_logits))]
 
@@ -122,6 +129,23 @@ class Criterion(MatchedCriterion):
         if known is not None:
             points = points[known_weights(known, points[None])[0] > 0]
         return ComparedTarget(target.labels, sample_masks_shared(target.masks, points)), points
+
+    def pool_target(
+        self, target: Target, known: Bool[Tensor, "i j"] | None, size: tuple[int, int]
+    ) -> tuple[ComparedTarget, Int[Tensor, " p"] | None]:
+        """Average an image's ground truth over each cell of the predicted masks.
+
+        Cells of unknown ground truth are left out.
+
+        Returns:
+            The ground truth, and the indices of its cells; None for all cells.
+        """
+        masks = pool_masks(target.masks, size)
+        if known is None:
+            return ComparedTarget(target.labels, masks), None
+        unknown = F.adaptive_max_pool2d((~known).float()[None], size)
+        (cells,) = (unknown.flatten() == 0).nonzero(as_tuple=True)
+        return ComparedTarget(target.labels, masks.index_select(1, cells)), cells
 
     def mask_losses(
         self,

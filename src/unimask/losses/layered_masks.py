@@ -42,6 +42,19 @@ class ComputedMasks:
         for masks in self.layers:
             yield sample_logits_shared(masks[image].detach().float(), points)
 
+    def at_cells(
+        self, image: int, cells: Int[Tensor, " p"] | None
+    ) -> Iterable[Float[Tensor, "q p"]]:
+        """Return all masks of an image at some of their cells, layer by layer, without gradients.
+
+        Args:
+            image: Index of the image.
+            cells: Indices of the cells in row-major order; None for all cells.
+        """
+        for masks in self.layers:
+            logits = masks[image].detach().float().flatten(1)
+            yield logits if cells is None else logits.index_select(1, cells)
+
     def sample_uncertain(
         self, queries: list[list[Int[Tensor, " _"]]], candidates: list[list[PointCandidates]]
     ) -> list[list[SampledLogits]]:
@@ -92,6 +105,21 @@ class FactoredMasks:
             with torch.autocast(sampled.device.type, enabled=False):
                 masks = layer_embed.to(sampled.dtype) @ sampled.T
             yield masks.float().addr_(layer_bias[:, 0].float(), inside.float())
+
+    def at_cells(
+        self, image: int, cells: Int[Tensor, " p"] | None
+    ) -> Iterable[Float[Tensor, "q p"]]:
+        """Compute all masks of an image at some cells; see `ComputedMasks.at_cells`."""
+        parts = self.factors.features, self.factors.embed, self.factors.bias
+        features, embed, bias = (part.detach()[image] for part in parts)
+        columns = features.flatten(1)
+        columns = columns if cells is None else columns.index_select(1, cells)
+        for layer_embed, layer_bias in zip(
+            embed.chunk(self.layers), bias.chunk(self.layers), strict=True
+        ):
+            with torch.autocast(columns.device.type, enabled=False):
+                masks = layer_embed.to(columns.dtype) @ columns
+            yield masks.float() + layer_bias.float()
 
     def sample_uncertain(
         self, queries: list[list[Int[Tensor, " _"]]], candidates: list[list[PointCandidates]]

@@ -48,8 +48,7 @@ class PointSampler:
 
     def matching_points(self, device: torch.device) -> Float[Tensor, "p 2"]:
         """Draw the points of one image's matching, equal for all layers and masks."""
-        count = self.config.matching_points or self.config.num_points
-        return uniform_points(count, device, self.generator)
+        return uniform_points(self.config.num_points, device, self.generator)
 
     def candidates(
         self, known: Bool[Tensor, "i j"] | None, device: torch.device

@@ -108,6 +108,19 @@ def sample_masks_shared(
     return sampled
 
 
+def pool_masks(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Float[Tensor, "n p"]:
+    """Average masks over each cell of a coarser grid, a few masks at a time.
+
+    Args:
+        masks: Masks.
+        size: Height and width of the grid, whose cells are the columns of the result.
+    """
+    pooled = torch.empty(len(masks), size[0] * size[1], device=masks.device)
+    for rows in row_chunks(masks):
+        pooled[rows] = F.adaptive_avg_pool2d(masks[rows].float(), size).flatten(1)
+    return pooled
+
+
 def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
     """Split masks into slices of `masks_per_chunk`."""
     size = masks_per_chunk(masks)

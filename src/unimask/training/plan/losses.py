@@ -17,9 +17,9 @@ POINTS_PER_CELL, MIN_POINTS = 0.5, 1024
 """Largest number of sampled points per cell of a mask, and smallest number per mask.
 
 The papers sample 12,544 points from masks of 65,536 cells (crops of 1024 x 1024). Masks of crops of
-256 x 256 have 4,096 cells; as many points would sample each of them three times. The matcher keeps
-the number of the papers: with fewer points, matches change at random between steps, and classes are
-learned more slowly.
+256 x 256 have 4,096 cells; as many points would sample each of them three times. The matcher
+compares all cells instead: with a few random points, matches change at random between steps, and
+classes are learned more slowly.
 """
 
 
@@ -45,7 +45,7 @@ def losses_for(crop: int) -> CriterionConfig:
     default, points = CriterionConfig(), num_points(crop)
     if points == default.num_points:
         return default
-    return replace(default, num_points=points, matching_points=default.num_points)
+    return replace(default, num_points=points, matching="cells")
 
 
 def no_object_weight(larger: float, side: float) -> float:

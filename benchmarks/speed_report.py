@@ -186,6 +186,8 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "compiled": lambda _: quote_output("compiled"),
     "post-processing": lambda _: quote_output("postprocessing"),
     "half precision": half_table,
+    "precision": lambda _: quote_output("precision"),
+    "precision without AMX": lambda _: quote_output("precision_without_amx"),
 }
 
 

@@ -1,8 +1,11 @@
 """Small labelled folders and small models that many tests share."""
 
+import atexit
 import json
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +41,9 @@ from unimask.text.task_sentences import START_TOKEN
 pytest_plugins = ["torchvision_operators", "skips"]
 
 torch.set_num_threads(1)
+# Measurements of this machine are neither read from the user's cache nor written to it.
+os.environ["UNIMASK_CACHE"] = tempfile.mkdtemp(prefix="unimask-cache-")
+atexit.register(shutil.rmtree, os.environ["UNIMASK_CACHE"], ignore_errors=True)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it at its first import, in any test
 # The same cases in every run, so that only changes cause failures; `make fuzz-draws` has new ones.

@@ -29,7 +29,7 @@ from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.hub import CONFIG_FILES, SAFETENSORS_FILES
-from unimask.inference.load import LoadWarning, bundled_names, fastest_dtype
+from unimask.inference.load import LoadWarning, bundled_names
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 
@@ -304,24 +304,6 @@ def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())
     with pytest.raises(SettingsError, match=device if dtype == "auto" else dtype):
         unimask.load(tmp_path, device=device, dtype=dtype)
-
-
-@pytest.mark.parametrize(
-    ("kinds", "expected"),
-    [((), torch.float32), (("avx512_bf16",), torch.bfloat16), (("amx_tile",), torch.bfloat16)],
-)
-def test_the_fastest_dtype_of_a_cpu_is_used_for_products(monkeypatch, kinds, expected):
-    for kind in ("avx512_bf16", "amx_tile"):
-        monkeypatch.setattr(f"torch.cpu._is_{kind}_supported", lambda k=kind: k in kinds)
-    assert fastest_dtype(torch.device("cpu")) == expected
-
-
-def test_a_chosen_precision_is_reported(tmp_path, monkeypatch):
-    write_huggingface(tmp_path, tiny_checkpoint())
-    module = sys.modules["unimask.inference.load"]
-    monkeypatch.setattr(module, "fastest_dtype", lambda device: torch.bfloat16)
-    with pytest.warns(LoadWarning, match="bfloat16"):
-        assert unimask.load(tmp_path, device="cpu", dtype="auto").dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("name", bundled_names())

@@ -18,7 +18,9 @@ from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.training import TrainingSettings, loop, steps, train
 
+rank = int(os.environ["RANK"])
 SETTINGS = TrainingSettings(
+    precision="float32" if rank == 0 else "bfloat16",  # as if measured on unlike processors
     steps=4,
     batch_size=1,
     learning_rate=1e-3,
@@ -30,7 +32,6 @@ SETTINGS = TrainingSettings(
 )
 
 data, out, bad_step, stop_step = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-rank = int(os.environ["RANK"])
 real_forward, real_update = steps.forward, steps.update
 recorded: dict = {}
 
@@ -38,6 +39,7 @@ recorded: dict = {}
 def forward(fabric, state, batch, generator):
     losses = real_forward(fabric, state, batch, generator)
     recorded["state"] = state
+    recorded["precision"] = fabric._precision.precision
     if rank == 1 and recorded["step"] == bad_step:
         return losses._replace(total=losses.total * float("nan"))
     return losses
@@ -63,6 +65,7 @@ for name, resume in (("rank", False), ("end", True)):
             "bad": state.progress.skipped_steps,
             "updates": state.average.updates,
             "finished": run.finished,
+            "precision": recorded["precision"],
         },
         f"{out}/{name}{rank}.pt",
     )

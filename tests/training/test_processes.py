@@ -57,6 +57,10 @@ def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
     assert torch.load(two / "state.pt", weights_only=True)["progress"]["step"] == 4
 
 
+def test_all_processes_compute_in_the_precision_of_the_first(two):
+    assert [result["precision"] for result in read_results(two, "end")] == ["32-true"] * 2
+
+
 def test_bfloat16_starts_without_lightning_messages(capfd):
     processes.launch("cpu", "bfloat16")
     assert capfd.readouterr() == ("", "")

@@ -20,6 +20,8 @@ from unimask.cli.train import train as train_command
 from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import OutputError, SettingsError, TrainingError
+from unimask.inference import dtypes
+from unimask.inference.dtype_speed import Speedups
 from unimask.training import TrainingSettings, steps, train
 from unimask.training.plan.changes import MAY_CHANGE, PYTHON_ONLY
 from unimask.training.plan.words import OPTIONS
@@ -216,6 +218,32 @@ def test_runs_ended_by_patience_resume_with_more_patience(discs, tmp_path, monke
     )
     assert "raise --patience" in capsys.readouterr().out
     assert resume_run(tmp_path, patience=2).finished and state_of(tmp_path)["progress"]["step"] == 3
+
+
+def test_a_measured_precision_is_printed_recorded_and_kept(discs, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    speed = {"product": 1.7, "depthwise": 1.7}
+    monkeypatch.setattr(dtypes, "measured_speedups", lambda training: Speedups(**speed))
+    options = {"settings": None, "size": 64, "steps": 3, "workers": 0, "quiet": False}
+    start(discs, out, stop_after=1, monkeypatch=monkeypatch, **options)
+    printed = capsys.readouterr().out
+    assert "precision bfloat16: bfloat16 measured 1.7 times as fast as float32" in printed
+    record, settings = RunFolder(out).read_record()
+    assert settings.precision == "bfloat16" and record.bfloat16_speedup == pytest.approx(1.7)
+    speed.update(product=0.5, depthwise=0.5)
+    resume_run(out, quiet=False)
+    assert "; bfloat16; " in capsys.readouterr().out
+    record, settings = RunFolder(out).read_record()
+    assert settings.precision == "bfloat16" and record.bfloat16_speedup == pytest.approx(1.7)
+
+
+def test_a_given_precision_is_not_measured(discs, tmp_path, monkeypatch):
+    monkeypatch.setattr(dtypes, "measured_speedups", lambda training: pytest.fail("measured"))
+    out = tmp_path / "run"
+    options = {"settings": None, "size": 64, "steps": 1, "workers": 0, "precision": "bfloat16"}
+    start(discs, out, **options)
+    record, settings = RunFolder(out).read_record()
+    assert settings.precision == "bfloat16" and record.bfloat16_speedup is None
 
 
 def test_moved_data_are_found_at_the_given_path(discs, finished, tmp_path):

@@ -13,8 +13,8 @@ import torch
 
 from unimask.errors import SettingsError
 from unimask.inference import Dtype, Predictor, load
+from unimask.inference.dtypes import check_dtype, choose_dtype
 from unimask.inference.exported import ExportedPredictor
-from unimask.inference.load import choose_dtype
 from unimask.inference.untrained import build
 from unimask.labels import Task
 from unimask.presets import PRESETS
@@ -212,7 +212,8 @@ def load_or_build(model: str | Path, device: str, dtype: Dtype, compile: bool) -
     num_classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
     predictor = build(str(model), labels=[f"class {n}" for n in range(num_classes)], device=device)
     predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
-    kind = choose_dtype(dtype, predictor.device)
+    check_dtype(dtype)
+    kind = choose_dtype(dtype, predictor.device, predictor.network)
     network = predictor.network.to(kind).requires_grad_(False)
     return Predictor(network, predictor.description, predictor.name, compiled=compile)
 

@@ -89,26 +89,37 @@ def without_info(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def launch(device: str, precision: str) -> "Fabric":
-    """Start Fabric with the processes of `torchrun`, or with one process.
-
-    Args:
-        device: Device name as for `check_device`.
-        precision: "float32" or "bfloat16".
-    """
+def build_fabric(device: str, precision: str) -> "Fabric":
+    """Build Fabric for the processes of `torchrun`, or for one process."""
     from lightning_fabric import Fabric
 
     kind, _, index = device.partition(":")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     everywhere = int(os.environ.get("WORLD_SIZE", here))
     with without_info("lightning_fabric"):  # it prints the precision, which the plan states
-        fabric = Fabric(
+        return Fabric(
             accelerator=kind,
             devices=[int(index)] if index else here or 1,
             num_nodes=everywhere // here if here else 1,
             precision=PRECISIONS[precision],
         )
+
+
+def launch(device: str, precision: str) -> "Fabric":
+    """Start Fabric with the processes of `torchrun`, or with one process.
+
+    All compute in the precision of the first process, as each one measures its own processor.
+
+    Args:
+        device: Device name as for `check_device`.
+        precision: "float32" or "bfloat16".
+    """
+    fabric = build_fabric(device, precision)
     fabric.launch()
+    agreed = fabric.broadcast(precision)
+    if agreed != precision:
+        fabric = build_fabric(device, agreed)
+        fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
         if fabric.world_size > 1:

@@ -36,6 +36,8 @@ class RunRecord:
         processes: Number of processes of the run.
         network: Network and settings of its predictions.
         pretrained: Whether the network or its backbone started from trained weights.
+        bfloat16_speedup: Measured time of a step in float32 / time in bfloat16, by which the
+            precision was chosen; None if it was given, or not measured.
     """
 
     model: str | None = None
@@ -51,6 +53,7 @@ class RunRecord:
     processes: int | None = None
     network: ModelDescription | None = None
     pretrained: bool = False
+    bfloat16_speedup: float | None = None
 
     def summary(self) -> dict[str, object]:
         """Return the description for loggers."""

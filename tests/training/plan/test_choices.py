@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
+from unimask.inference.dtypes import FastestDtype
 from unimask.training.plan.choices import (
     Basis,
     choose_course,
@@ -19,8 +21,8 @@ from unimask.training.plan.plan import CHOSEN_OPTIONS
 from unimask.training.plan.words import sentence
 from unimask.training.settings import TrainingSettings, with_changes
 
-CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
-GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
+CPU = Machine(device="cpu", memory_gb=None, cores=2, processes=1)
+GPU = Machine(device="cuda", memory_gb=12.0, cores=16, processes=1)
 
 
 def choose(
@@ -44,6 +46,7 @@ def choose(
         elements=int(parameters),
         trained=trained,
         pretrained=pretrained,
+        fastest=FastestDtype(torch.float32 if machine.kind == "cpu" else torch.bfloat16),
     )
     settings = replace(requested, **choose_course(requested, options, crop, basis))
     schedule = Schedule(

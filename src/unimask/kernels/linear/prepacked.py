@@ -39,18 +39,23 @@ def prepacked_product(
 def can_prepack(weight: Tensor) -> bool:
     """Return whether oneDNN's prepacked product applies.
 
-    It needs a CPU tensor in float32 or bfloat16, no gradients, no autocast and no compiler, which
-    could not trace it.
+    It needs a CPU tensor in float32, or in bfloat16 on a processor for which oneDNN has kernels, no
+    gradients, no autocast and no compiler, which could not trace it.
     """
     return (
         weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
+        and (weight.dtype == torch.float32 or has_bfloat16_kernels(weight.dtype))
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
+
+
+def has_bfloat16_kernels(dtype: torch.dtype) -> bool:
+    """Return whether a type is bfloat16 and oneDNN multiplies in it (with AVX-512, for example)."""
+    return dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def activate(x: Float[Tensor, "... d"], activation: Activation) -> Float[Tensor, "... d"]:

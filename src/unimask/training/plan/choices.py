@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+import torch
 from PIL import Image
 
 from unimask.datasets import Dataset
 from unimask.datasets.interface import open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
+from unimask.inference.dtypes import FastestDtype
 from unimask.processing.image_plugins import register_for_stream
 from unimask.training.plan.hardware import Machine
 from unimask.training.settings import TrainingSettings, check_real
@@ -65,6 +67,7 @@ class Basis:
         elements: Number of elements of the network's parameters and buffers.
         trained: Whether the whole network has trained weights.
         pretrained: Whether the network or its backbone has trained weights.
+        fastest: Dtype in which the network is fastest on the hardware.
     """
 
     machine: Machine
@@ -73,6 +76,12 @@ class Basis:
     elements: int
     trained: bool
     pretrained: bool
+    fastest: FastestDtype
+
+    @property
+    def precision(self) -> str:
+        """Precision of the run: no float16, whose gradients would have to be scaled."""
+        return "bfloat16" if self.fastest.dtype == torch.bfloat16 else "float32"
 
 
 def choose_course(
@@ -110,7 +119,7 @@ def choose_course(
         "backbone_rate": 1.0 if small else requested.backbone_rate,
         "warmup_steps": min(100, steps // 10),
         "evaluate_every": min(steps, max(steps // VALIDATIONS, validation_interval, 1)),
-        "precision": "bfloat16" if machine.bfloat16 else "float32",
+        "precision": basis.precision,
         "workers": min(2 if machine.kind == "cpu" else 8, machine.cores),
         "augmentation": for_length(augmentation, steps, steps * batch / images),
     }

@@ -164,6 +164,19 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrecisionChosen:
+    """Precision chosen by measuring the processor.
+
+    Attributes:
+        precision: "float32" or "bfloat16".
+        speedup: Estimated time of a step in float32 / time in bfloat16.
+    """
+
+    precision: str
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Crowding:
     """Images with more objects than the network has queries.
 
@@ -233,6 +246,7 @@ Fact = (
     | PredictionSizeChanged
     | TrainingData
     | Schedule
+    | PrecisionChosen
     | Crowding
     | Resumed
     | SettingChanged

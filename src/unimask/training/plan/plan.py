@@ -3,12 +3,15 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.checkpoints.channels import RGB
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.datasets import Dataset, describe
 from unimask.datasets.windows import check_value_ranges, set_window
 from unimask.errors import SettingsError
+from unimask.inference.dtypes import FastestDtype, fastest_dtype
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
 from unimask.labels import LabelSet, Task
@@ -20,12 +23,13 @@ from unimask.training.plan.default_model import with_model
 from unimask.training.plan.facts import (
     Fact,
     NetworkSize,
+    PrecisionChosen,
     PredictionSizeChanged,
     Schedule,
     TrainingData,
 )
 from unimask.training.plan.first_loss import expected_first_loss
-from unimask.training.plan.hardware import find_machine
+from unimask.training.plan.hardware import Machine, find_machine
 from unimask.training.plan.network import InitialNetwork, choose_network
 from unimask.training.plan.queries import find_crowding, max_queries
 from unimask.training.plan.scale import choose_scale
@@ -110,14 +114,14 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         elements=sum(tensor.numel() for tensor in network.state_dict().values()),
         trained=initial.trained is not None,
         pretrained=initial.pretrained,
+        fastest=find_fastest_dtype(request, machine, network),
     )
     chosen, change = choose_settings(request, requested, dataset, initial, sizes, basis)
     settings = replace(requested, **chosen)
     preprocessing = chosen.get("preprocessing", initial.description.preprocessing)
     description = replace(initial.description, preprocessing=preprocessing)
-    record = new_record(request, task, dataset.labels, description)
     return Plan(
-        record=replace(record, processes=machine.processes, pretrained=initial.pretrained),
+        record=new_record(request, task, dataset.labels, description, basis),
         settings=settings,
         description=description,
         network=network,
@@ -131,6 +135,13 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
             *data_facts(request, settings, dataset, tasks, description, basis),
         ),
     )
+
+
+def find_fastest_dtype(request: Request, machine: Machine, network: Segmenter) -> FastestDtype:
+    """Find the dtype in which the network trains fastest, unless the precision was given."""
+    if request.settings is not None or "precision" in request.changes:
+        return FastestDtype(torch.float32)
+    return fastest_dtype(torch.device(machine.device), network, training=True)
 
 
 def image_channels(requested: TrainingSettings, trained: Checkpoint | None) -> int:
@@ -239,13 +250,16 @@ def data_facts(
         chosen=tuple(name for name in CHOSEN_OPTIONS if name not in given),
     )
     data = TrainingData(description=describe(dataset))
+    facts: list[Fact] = [data, schedule]
+    if basis.fastest.speedup is not None:
+        facts.append(PrecisionChosen(precision=basis.precision, speedup=basis.fastest.speedup))
     with ignore_range_warnings():
         crowding = find_crowding(dataset, max_queries(model.config), tasks)
-    return (data, schedule) if crowding is None else (data, schedule, crowding)
+    return tuple(facts if crowding is None else [*facts, crowding])
 
 
 def new_record(
-    request: Request, task: str, labels: LabelSet, description: ModelDescription
+    request: Request, task: str, labels: LabelSet, description: ModelDescription, basis: Basis
 ) -> RunRecord:
     """Record the arguments of a new run."""
     return RunRecord(
@@ -260,4 +274,7 @@ def new_record(
         masks=request.masks,
         device=request.device,
         network=description,
+        processes=basis.machine.processes,
+        pretrained=basis.pretrained,
+        bfloat16_speedup=basis.fastest.speedup,
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from unimask.checkpoints import IMAGENET
 from unimask.datasets.transforms import Augmentation
+from unimask.inference.dtypes import describe_speedup
 from unimask.training.plan import facts
 from unimask.training.plan.facts import Fact
 
@@ -24,6 +25,8 @@ def sentence(fact: Fact) -> str:
             return description
         case facts.Schedule():
             return schedule(fact)
+        case facts.PrecisionChosen(precision=precision, speedup=speedup):
+            return f"precision {precision}: {describe_speedup(speedup)} on this processor"
         case facts.Crowding():
             return crowding(fact)
         case facts.FirstLoss():

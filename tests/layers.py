@@ -10,7 +10,7 @@ LAYERS = (
     ("checkpoints", "curation"),
     ("runtimes",),
     ("inference",),
-    ("evaluation", "export", "profiling", "selection"),
+    ("evaluation", "export", "profiling", "selection", "serving"),
     ("training",),
     ("cli",),
 )

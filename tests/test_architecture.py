@@ -151,6 +151,7 @@ WIDE_CALLS = {
     ("cli", "check"),
     ("cli", "convert"),
     ("cli", "predict"),
+    ("cli", "serve"),
     ("cli", "train"),
     ("cli", "evaluate"),
     ("cli", "export"),

@@ -68,6 +68,7 @@ def register_commands() -> None:
         models,
         predict,
         select,
+        serve,
         train,
     )
 

@@ -1,0 +1,1 @@
+"""HTTP server: predictions for images that clients upload (extra `serve`)."""

@@ -298,7 +298,7 @@ def test_older_hub_models_have_another_weight_file(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("device", "dtype"), [("abacus", "auto"), ("meta", "auto"), ("cpu", "int8")]
+    ("device", "dtype"), [("abacus", "auto"), ("meta", "auto"), ("cpu", "int4")]
 )
 def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())

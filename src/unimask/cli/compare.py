@@ -49,9 +49,7 @@ def compare(
     device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[
         str,
-        typer.Option(
-            help="Floating-point type of the network: float32, bfloat16, float16 or auto."
-        ),
+        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
     ] = "float32",
 ) -> None:
     """Compare the scores of two models, with 95 % bootstrap intervals of the differences."""

@@ -87,7 +87,7 @@ def serve(
         str, typer.Option(help="Device to run on: auto, cpu, cuda, cuda:1, mps.")
     ] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="Dtype of the networks: float32, bfloat16, float16 or auto.")
+        str, typer.Option(help="Dtype of networks: float32, bfloat16, float16, int8 or auto.")
     ] = "float32",
     compile: CompileOption = False,
 ) -> None:

@@ -17,6 +17,7 @@ from unimask.export.verification import Agreement, check_agreement, compare_pred
 from unimask.formats.atomic import partial_path
 from unimask.formats.output_file import check_output_files, is_written_by_unimask
 from unimask.inference.exported import ExportedPredictor
+from unimask.inference.precision import precision_name
 from unimask.inference.predictor import Predictor
 from unimask.labels import Task
 from unimask.modeling.segmenter import Segmenter
@@ -167,7 +168,8 @@ def check_settings(model: Predictor, settings: ExportSettings) -> None:
     """
     if not isinstance(model.network, Segmenter):
         raise SettingsError(f"{model.name} is an exported file already: pass the original model")
-    if model.device.type != "cpu" or str(model.dtype) != "torch.float32":
+    precision = precision_name(model.network, model.dtype)
+    if model.device.type != "cpu" or precision != "float32":
         raise SettingsError("export needs the model on the CPU in float32: load it so")
     if settings.opset not in OPSETS:
         raise SettingsError(f"opset {settings.opset}: choose 18 or 17; TensorRT misreads 20")

@@ -10,7 +10,7 @@ from torch import nn
 from unimask.errors import SettingsError, UnimaskWarning
 from unimask.inference.dtype_speed import measured_speedups
 
-Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8", "auto"]
 
 MIN_SPEEDUP = 1.3
 """Times as fast as float32 that a CPU must compute in bfloat16 for it to be chosen."""
@@ -79,7 +79,12 @@ def check_dtype(dtype: str) -> None:
 
 
 def choose_dtype(dtype: str, device: torch.device, network: nn.Module) -> torch.dtype:
-    """Return the dtype of a name; for "auto", warn which one was chosen."""
+    """Return the dtype of a network's weights for a name; for "auto", warn which one was chosen.
+
+    Networks in int8 keep weights in float32, from which those of 8 bits are computed.
+    """
+    if dtype == "int8":
+        return torch.float32
     if dtype != "auto":
         return getattr(torch, dtype)
     fastest = fastest_dtype(device, network, training=False)

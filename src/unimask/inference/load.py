@@ -14,7 +14,9 @@ from unimask.inference.dtypes import Dtype, LoadWarning, check_dtype, choose_dty
 from unimask.inference.exported import is_exported, load_exported
 from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
+from unimask.inference.precision import check_int8
 from unimask.inference.predictor import Predictor
+from unimask.modeling.int8 import prepare_int8
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 DEFAULT_ACCESS = HubAccess()
@@ -44,7 +46,9 @@ def load(
         device: Any device name of PyTorch, or "auto": CUDA, else Apple's MPS, else the CPU.
         dtype: Dtype of weights and computation. "auto" takes bfloat16 on GPUs that support it,
             float16 on older GPUs, and on CPUs bfloat16 if it is at least 1.3 times as fast as
-            float32, which is measured once per processor (0.1 s); float32 elsewhere.
+            float32, which is measured once per processor (0.1 s); float32 elsewhere. "int8"
+            multiplies 8-bit integers in the backbone and pixel decoder, on CPUs with AVX-512 VNNI;
+            the rest is float32.
         preprocessing: "authors" resizes to the test size that the weights were published with;
             "hub" follows the folder's preprocessor_config.json, which for Mask2Former on the
             Hub resizes to 384 x 384 without keeping the aspect ratio.
@@ -69,6 +73,8 @@ def load(
         return load_exported(source, device)
     place = choose_device(device)
     check_dtype(dtype)
+    if dtype == "int8":
+        check_int8(place, compile=compile)
     access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
     checkpoint = without_text_branch(read_source(source, access, preprocessing))
     description = checkpoint.description
@@ -77,6 +83,8 @@ def load(
     network.load_state_dict(checkpoint.state, assign=True)
     kind = choose_dtype(dtype, place, network)
     network = network.to(place, kind).eval().requires_grad_(False)
+    if dtype == "int8":
+        prepare_int8(network)
     return Predictor(network, description, str(source), compiled=compile)
 
 

@@ -14,6 +14,7 @@ from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.errors import ImageError, TaskError
 from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.compiled import CompiledSegmenter
+from unimask.inference.precision import precision_name
 from unimask.inference.sources import is_single, open_sources
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
@@ -94,15 +95,14 @@ class Predictor:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype of the network."""
+        """Dtype of the network's weights."""
         return next(self.network.parameters()).dtype
 
     def __repr__(self) -> str:
         classes = f"{len(self.labels)} classes: {', '.join(self.labels[:4])}"
-        kind = str(self.dtype).removeprefix("torch.")
         return (
             f"Predictor({self.name}, {classes}{', ...' if len(self.labels) > 4 else ''}; "
-            f"{', '.join(self.tasks)}; {kind} on {self.device})"
+            f"{', '.join(self.tasks)}; {precision_name(self.network, self.dtype)} on {self.device})"
         )
 
     @overload

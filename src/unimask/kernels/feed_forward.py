@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.int8 import chained, computes_in_int8
 from unimask.kernels.layer_norm import Norm, Normalized, norm_backward, normalize
 from unimask.kernels.linear import linear, linear_function
 from unimask.kernels.linear.autograd import (
@@ -64,10 +65,10 @@ def feed_forward(
         activation: "gelu" (the exact one) or "relu".
         norm: Normalization that is applied first, or None.
     """
-    if uses_custom_autograd(x):
+    if uses_custom_autograd(x) and not computes_in_int8(expand):
         return with_autograd(x, expand, project, activation, norm, residual=False)
-    first, second = linear_function(expand, activation), linear_function(project)
-    rows = rowwise(lambda rows: second(first(rows if norm is None else norm(rows))))
+    both = chained(linear_function(expand, activation), linear_function(project))
+    rows = rowwise(lambda rows: both(rows if norm is None else norm(rows)))
     return rows(x.flatten(1, -2)).view(x.shape)
 
 
@@ -88,7 +89,11 @@ def post_norm_feed_forward(
         project: Linear layer back to the width of the rows.
         dropout: Dropout of hidden activations and of the result.
     """
-    if uses_custom_autograd(x) and not (dropout.training and dropout.p):
+    drops = dropout.training and dropout.p
+    if computes_in_int8(expand) and not drops:
+        y = norm(x)
+        return y + chained(linear_function(expand, "relu"), linear_function(project))(y)
+    if uses_custom_autograd(x) and not drops:
         return with_autograd(x, expand, project, "relu", norm, residual=True)
     y = norm(x)
     return y + dropout(linear(dropout(linear(y, expand, "relu")), project))

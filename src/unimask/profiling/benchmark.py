@@ -15,13 +15,15 @@ from unimask.errors import SettingsError
 from unimask.inference import Dtype, Predictor, load
 from unimask.inference.dtypes import check_dtype, choose_dtype
 from unimask.inference.exported import ExportedPredictor
+from unimask.inference.precision import check_int8, precision_name
 from unimask.inference.untrained import build
 from unimask.labels import Task
+from unimask.modeling.int8 import prepare_int8
 from unimask.presets import PRESETS
 from unimask.processing.images import MAX_PIXELS
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.peak_memory import PeakMemory
-from unimask.profiling.rates import copy_rate, matrix_rate, synchronize
+from unimask.profiling.rates import copy_rate, int8_rate, matrix_rate, synchronize
 from unimask.profiling.stages import PARTS, STAGES, PartsClock, count_flops, synthetic_output
 
 Size = tuple[int, int]
@@ -139,7 +141,7 @@ class TimedPrediction:
             "input_size": self.input_size,
             "batch_size": len(self.images),
             "device": str(self.predictor.device),
-            "dtype": dtype_name(self.predictor.dtype),
+            "dtype": precision_name(self.predictor.network, self.predictor.dtype),
             "compiled": self.predictor.compiled is not None,
         }
 
@@ -213,8 +215,12 @@ def load_or_build(model: str | Path, device: str, dtype: Dtype, compile: bool) -
     predictor = build(str(model), labels=[f"class {n}" for n in range(num_classes)], device=device)
     predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
     check_dtype(dtype)
+    if dtype == "int8":
+        check_int8(predictor.device, compile=compile)
     kind = choose_dtype(dtype, predictor.device, predictor.network)
     network = predictor.network.to(kind).requires_grad_(False)
+    if dtype == "int8":
+        prepare_int8(network)
     return Predictor(network, predictor.description, predictor.name, compiled=compile)
 
 
@@ -250,7 +256,7 @@ def measure_rates(predictor: Predictor) -> dict[str, float]:
     """Measure matrix rates in float32 and the model's dtype (GFLOP/s), and copy rate (GB/s)."""
     device = predictor.device
     rates = {
-        name: matrix_rate(device, getattr(torch, name)) / 1e9
+        name: (int8_rate() if name == "int8" else matrix_rate(device, getattr(torch, name))) / 1e9
         for name in dict.fromkeys(("float32", compute_dtype(predictor)))
     }
     return {**rates, "copy": copy_rate(device) / 1e9}
@@ -287,10 +293,7 @@ def memory_report(predictor: Predictor, memory: PeakMemory) -> dict[str, float |
 
 
 def compute_dtype(predictor: Predictor) -> str:
-    """Return the name of the dtype of a network's arithmetic."""
-    return "float32" if isinstance(predictor, ExportedPredictor) else dtype_name(predictor.dtype)
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """Return the name of a dtype as `load` takes it."""
-    return str(dtype).removeprefix("torch.")
+    """Return the name of the dtype of a network's products, at whose rate floors are computed."""
+    if isinstance(predictor, ExportedPredictor):
+        return "float32"
+    return precision_name(predictor.network, predictor.dtype)

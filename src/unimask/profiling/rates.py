@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from unimask.kernels.int8 import Int8Linear, quantize
 from unimask.kernels.linear import product
 
 SHAPES = ((2048, 2048, 2048), (4096, 1024, 1024), (2048, 1024, 256), (2048, 256, 1024))
@@ -32,6 +34,17 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
             seconds = min(best_time(call, device) for call in product_calls(left, weight))
         best = max(best, 2 * rows * inner * outer / seconds)
     return best
+
+
+def int8_rate() -> float:
+    """Measure the highest rate of products of 8-bit integers on the CPU in operations/s."""
+    rates = []
+    for rows, inner, outer in SHAPES:
+        left = quantize(torch.randn(rows, inner))
+        layer = Int8Linear(torch.randn(outer, inner), None, "none")
+        call = partial(layer.product, left, 1.0, 128, torch.uint8)
+        rates.append(2 * rows * inner * outer / best_time(call, torch.device("cpu")))
+    return max(rates)
 
 
 def product_calls(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:

@@ -99,6 +99,10 @@ def additional_flop_counters() -> dict[object, Callable[..., int]]:
         counters[torch.ops.mkldnn._linear_pointwise] = linear_flops
     if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         counters[torch.ops.mkldnn._convolution_pointwise] = convolution_flops
+    if hasattr(torch.ops.onednn, "qlinear_pointwise"):
+        counters[torch.ops.onednn.qlinear_pointwise] = linear_flops
+    if hasattr(torch.ops.onednn, "qconv2d_pointwise"):
+        counters[torch.ops.onednn.qconv2d_pointwise] = int8_convolution_flops
     return counters
 
 
@@ -112,6 +116,19 @@ def convolution_flops(
 ) -> int:
     """Count a convolution from the shapes of its weight and output."""
     return 2 * prod(out_shape) * prod(weight[1:])
+
+
+def int8_convolution_flops(
+    maps: torch.Size,
+    _scale: object,
+    _zero_point: object,
+    weight: torch.Size,
+    *_: object,
+    out_shape: torch.Size,
+    **__: object,
+) -> int:
+    """Count a convolution of 8-bit integers from the shapes of its weight and output."""
+    return convolution_flops(maps, weight, out_shape=out_shape)
 
 
 def attention_flops(

@@ -16,6 +16,7 @@ from unimask.kernels.deformable_attention.dispatch import (
 from unimask.kernels.deformable_attention.gather import sample
 from unimask.kernels.deformable_attention.reference import deformable_attention_reference
 from unimask.kernels.deformable_attention.sampling_points import bordered_projection
+from unimask.kernels.int8 import computes_in_int8
 from unimask.kernels.linear import cached_for_weights, linear_function, product_of_sum
 from unimask.kernels.rows import rowwise
 
@@ -87,7 +88,10 @@ def project_points(
         weights: Layer whose outputs are the logits of each head, level and point.
         shape: Number of heads, levels and points.
     """
-    multiply = cached_for_weights(owner, lambda: product_of_sum(*joint_weight(offsets, weights)))
+    int8 = computes_in_int8(offsets) and computes_in_int8(weights)
+    multiply = cached_for_weights(
+        owner, lambda: product_of_sum(*joint_weight(offsets, weights), int8=int8)
+    )
     planes = multiply(queries, positions).unflatten(-1, (3, *shape))
     # Coordinates stay two planes behind a view: arithmetic on them then runs over whole rows.
     return planes[:, :, :2].movedim(2, -1), planes[:, :, 2]

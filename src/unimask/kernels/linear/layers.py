@@ -1,6 +1,7 @@
 """Linear layers by the fastest implementation: prepacked, with custom autograd, or PyTorch's.
 
 On a CPU, oneDNN multiplies, with gradients or without. Prepacked weights are cached per module.
+Layers marked by `set_int8` multiply 8-bit integers, which has no gradients.
 """
 
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.int8 import Int8Linear, computes_in_int8
 from unimask.kernels.linear.autograd import linear_autograd, uses_custom_autograd
 from unimask.kernels.linear.cache import cached_for_weights, drop_cached
 from unimask.kernels.linear.prepacked import Activation, activate, prepacked_product
@@ -31,6 +33,8 @@ def linear_function(
     layer: nn.Linear, activation: Activation = "none"
 ) -> Callable[[Float[Tensor, "... c"]], Float[Tensor, "... d"]]:
     """Return `linear` as a function of x, valid until the weight changes."""
+    if computes_in_int8(layer):
+        return cached_for_weights(layer, lambda: Int8Linear(layer.weight, layer.bias, activation))
     if uses_custom_autograd(layer.weight):
         drop_cached(layer)
         return product(layer.weight, layer.bias, activation)
@@ -56,9 +60,18 @@ def product(
 
 
 def product_of_sum(
-    weight: Float[Tensor, "d c"], bias: Float[Tensor, " d"]
+    weight: Float[Tensor, "d c"], bias: Float[Tensor, " d"], *, int8: bool = False
 ) -> Callable[[Float[Tensor, "b n c"], Float[Tensor, "n c"]], Float[Tensor, "b n d"]]:
-    """Return `(x, added) -> (x + added) @ weight.T + bias`; the sum is not saved for backward."""
+    """Return `(x, added) -> (x + added) @ weight.T + bias`; the sum is not saved for backward.
+
+    Args:
+        weight: Weight in the layout of `nn.Linear`.
+        bias: Bias.
+        int8: Whether to multiply 8-bit integers, without autograd support.
+    """
+    if int8:
+        multiply_int8 = Int8Linear(weight, bias, "none")
+        return lambda x, added: multiply_int8(x + added)
     if uses_custom_autograd(weight):
         return lambda x, added: linear_autograd(x, weight, bias, added)
     multiply = prepacked_product(weight, bias)
@@ -91,5 +104,11 @@ def joint_projections(
         inputs: One input per projection.
     """
     chunks = list(zip(weight.chunk(len(inputs)), bias.chunk(len(inputs)), strict=True))
-    products = cached_for_weights(owner, lambda: [product(*chunk) for chunk in chunks])
+
+    def prepack() -> list[Callable[[Tensor], Tensor]]:
+        if computes_in_int8(owner):
+            return [Int8Linear(*chunk, "none") for chunk in chunks]
+        return [product(*chunk) for chunk in chunks]
+
+    products = cached_for_weights(owner, prepack)
     return [rowwise(multiply)(x) for multiply, x in zip(products, inputs, strict=True)]

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import cast
 
 import typer
@@ -16,6 +17,12 @@ from unimask.errors import UnimaskError
 
 USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Base class of errors in the command line, from click or from Typer's own copy of it."""
+
+COMMANDS = (
+    "benchmark", "check", "compare", "convert", "evaluate", "export", "models", "predict", "select",
+    "serve", "train",
+)  # fmt: skip
+"""Commands in the order of `unimask --help`; each is defined in the module of its name."""
 
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: use smaller images, a smaller --batch-size, or another --device"
@@ -30,7 +37,7 @@ def main() -> None:
     # Freezing PyTorch's 10^5 objects spares the garbage collection at exit, which takes 0.3 s.
     atexit.register(gc.freeze)
     try:
-        register_commands()
+        register_commands(next(iter(sys.argv[1:]), None))
         code = app(sys.argv[1:] or ["--help"], prog_name="unimask", standalone_mode=False)
         sys.stdout.flush()
     except UnimaskError as error:
@@ -56,21 +63,14 @@ def main() -> None:
     sys.exit(code)
 
 
-def register_commands() -> None:
-    """Import the modules of all commands, each of which registers its own with the application."""
-    from unimask.cli import (  # noqa: F401
-        benchmark,
-        check,
-        compare,
-        convert,
-        evaluate,
-        export,
-        models,
-        predict,
-        select,
-        serve,
-        train,
-    )
+def register_commands(name: str | None = None) -> None:
+    """Import the modules of commands, each of which registers its own with the application.
+
+    Args:
+        name: Command to run, whose module alone is imported; None or an unknown name for all.
+    """
+    for command in [name] if name in COMMANDS else COMMANDS:
+        import_module(f"unimask.cli.{command}")
 
 
 def open_closed_streams() -> None:

@@ -26,6 +26,7 @@ from unimask.config.pixel_decoders import (
 )
 from unimask.config.processing import (
     PostprocessingConfig,
+    Preprocessing,
     PreprocessingConfig,
     Window,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "PerPixelPlusConfig",
     "PixelDecoderConfig",
     "PostprocessingConfig",
+    "Preprocessing",
     "PreprocessingConfig",
     "ResNetConfig",
     "SegmenterConfig",

@@ -8,6 +8,9 @@ Window = tuple[float, float] | Literal["auto"] | None
 dtype.
 """
 
+Preprocessing = Literal["authors", "hub"]
+"""Source of pre-processing settings: the authors' test settings, or preprocessor_config.json."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessingConfig:

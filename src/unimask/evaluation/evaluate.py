@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from unimask.checkpoints import Preprocessing
-from unimask.config import Window
+from unimask.config import Preprocessing, Window
 from unimask.datasets import Dataset, Sample, describe, open_dataset
 from unimask.errors import SettingsError
 from unimask.evaluation.calibration import CalibrationCollector, calibration_report

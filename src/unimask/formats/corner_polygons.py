@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Int, Num
-from scipy.spatial import KDTree
 
 Loop = Int[np.ndarray, "_ 2"]
 
@@ -79,6 +78,8 @@ def join_polygons(loops: list[Num[np.ndarray, "_ 2"]]) -> Num[np.ndarray, "_ 2"]
         if following is None:
             outbound.append(vertices[: len(vertices) if inbound else -1])
             break
+        from scipy.spatial import KDTree  # imported here: few masks need it
+
         distances, nearest = KDTree(following).query(vertices[:-1])
         exit_ = int(np.argmin(distances))
         entry = int(np.asarray(nearest)[exit_])

@@ -4,7 +4,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
-from scipy import ndimage
 
 from unimask.formats.corner_polygons import Loop, corner_polygons
 from unimask.formats.polygon_raster import Box, rasterise
@@ -104,6 +103,8 @@ def find_parts(
 ) -> list[OutlinePart]:
     """Assign holes to the part of the mask that surrounds them."""
     structure = EIGHT_NEIGHBOURS if join_corners else None
+    from scipy import ndimage  # imported here: results are made and drawn without it
+
     numbers = np.asarray(ndimage.label(np.pad(mask, 1), structure)[0])  # type: ignore[index]
     exteriors: dict[int, Loop] = {}
     holes: dict[int, list[Loop]] = {}

@@ -4,8 +4,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+import torch
+
 from unimask.errors import ImageError
 from unimask.inference.thread_map import thread_map
+from unimask.outputs import SegmenterOutput
 from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.preprocess import Preprocessed
 
@@ -64,3 +67,9 @@ def equal_sizes(
 def share_size(first: Pending, second: Pending) -> bool:
     """Return whether two images have the same padded size, so that they can share a batch."""
     return first.preprocessed.padded_size == second.preprocessed.padded_size
+
+
+def synchronise(output: SegmenterOutput) -> None:
+    """Wait for the GPU, so that the time of each stage is measured separately."""
+    if output.class_logits.is_cuda:
+        torch.cuda.synchronize()

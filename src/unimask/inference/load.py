@@ -3,12 +3,11 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 
-from unimask.checkpoints import Checkpoint, Preprocessing, read_authors, read_huggingface
-from unimask.checkpoints.skeleton import build_skeleton
+from unimask.config import Preprocessing
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.dtypes import Dtype, LoadWarning, check_dtype, choose_dtype
 from unimask.inference.exported import is_exported, load_exported
@@ -16,7 +15,9 @@ from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hu
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.precision import check_int8
 from unimask.inference.predictor import Predictor
-from unimask.modeling.int8 import prepare_int8
+
+if TYPE_CHECKING:
+    from unimask.checkpoints import Checkpoint
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 DEFAULT_ACCESS = HubAccess()
@@ -71,6 +72,10 @@ def load(
     if is_exported(source):
         refuse_options(source, dtype, compile)
         return load_exported(source, device)
+    # Imported here: exported files need no networks.
+    from unimask.checkpoints.skeleton import build_skeleton
+    from unimask.modeling.int8 import prepare_int8
+
     place = choose_device(device)
     check_dtype(dtype)
     if dtype == "int8":
@@ -107,25 +112,27 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
-def without_text_branch(checkpoint: Checkpoint) -> Checkpoint:
+def without_text_branch(checkpoint: "Checkpoint") -> "Checkpoint":
     """Remove OneFormer's text branch, which only training needs."""
     description = checkpoint.description
     description = replace(description, config=replace(description.config, text=None))
     state = {n: t for n, t in checkpoint.state.items() if not n.startswith("text_mapper.")}
-    return Checkpoint(description, state)
+    return replace(checkpoint, description=description, state=state)
 
 
 def read_source(
     source: str | Path,
     access: HubAccess = DEFAULT_ACCESS,
     preprocessing: Preprocessing = "authors",
-) -> Checkpoint:
+) -> "Checkpoint":
     """Find and read the weights that `source` names.
 
     Raises:
         CheckpointError: The weights do not exist, or cannot be read.
         SettingsError: The revision or the preprocessing does not fit the source.
     """
+    from unimask.checkpoints import read_authors, read_huggingface
+
     if preprocessing not in get_args(Preprocessing):
         raise SettingsError(f"unknown preprocessing {preprocessing!r}: choose authors or hub")
     if is_exported(source):

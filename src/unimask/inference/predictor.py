@@ -5,20 +5,17 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import torch
 from torch import Tensor
 
-from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.errors import ImageError, TaskError
-from unimask.inference.batches import Pending, equal_sizes, prefetched
-from unimask.inference.compiled import CompiledSegmenter
+from unimask.inference.batches import Pending, equal_sizes, prefetched, synchronise
 from unimask.inference.precision import precision_name
 from unimask.inference.sources import is_single, open_sources
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
-from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
 from unimask.processing.arguments import check_choice, check_count, check_fraction
@@ -26,6 +23,10 @@ from unimask.processing.images import MAX_PIXELS, ImageArray, Source, Window, re
 from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.results import Result
+
+if TYPE_CHECKING:  # predictors of exported files need none of these
+    from unimask.checkpoints import ModelDescription
+    from unimask.modeling.segmenter import Segmenter
 
 INSTANCE_THRESHOLD = 0.5
 """Default minimum score of an instance; 0.0 keeps all of the top k."""
@@ -55,14 +56,18 @@ class Predictor:
 
     def __init__(
         self,
-        network: Segmenter,
-        description: ModelDescription,
+        network: "Segmenter",
+        description: "ModelDescription",
         name: str,
         *,
         compiled: bool = False,
     ) -> None:
         self.network = network
-        self.compiled = CompiledSegmenter(network) if compiled else None
+        self.compiled = None
+        if compiled:
+            from unimask.inference.compiled import CompiledSegmenter
+
+            self.compiled = CompiledSegmenter(network)
         self.description = description
         self.name = name
         if self.device.type == "cpu":
@@ -387,14 +392,7 @@ class Predictor:
         Raises:
             OutputError: The folder cannot be written.
         """
-        state = {
-            name: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
-            for name, tensor in self.network.state_dict().items()
-        }
-        write_huggingface(Path(folder), Checkpoint(self.description, state))
+        from unimask.checkpoints import write_huggingface
+        from unimask.inference.saving import to_checkpoint
 
-
-def synchronise(output: SegmenterOutput) -> None:
-    """Wait for the GPU, so that the time of each stage is measured separately."""
-    if output.class_logits.is_cuda:
-        torch.cuda.synchronize()
+        write_huggingface(Path(folder), to_checkpoint(self.network, self.description))

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -33,7 +32,7 @@ from unimask.checkpoints.huggingface.oneformer import ONEFORMER
 from unimask.checkpoints.huggingface.own_schema import OWN_NAMES
 from unimask.checkpoints.huggingface.preprocessor import read_literal_preprocessing
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
-from unimask.config import PreprocessingConfig, SegmenterConfig
+from unimask.config import Preprocessing, PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError, one_line
 from unimask.formats.atomic import atomic_path
 from unimask.formats.output_folder import open_output_folder
@@ -45,9 +44,6 @@ FileWriter = Callable[[str], AbstractContextManager[Path]]
 
 FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
 """Files of a model folder."""
-
-Preprocessing = Literal["authors", "hub"]
-"""Source of pre-processing settings: the authors' test settings, or preprocessor_config.json."""
 
 WEIGHT_READERS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
 """Weight files and their readers, the newer format first."""

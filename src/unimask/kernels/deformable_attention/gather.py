@@ -18,7 +18,6 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from unimask.kernels.deformable_attention.sampling_points import (
@@ -141,6 +140,8 @@ def transposed_product(
     Args:
         factors: Row numbers and entries of the matrix, the bags, and the number of table rows.
     """
+    from scipy.sparse import csr_matrix  # imported here: prediction does not need it
+
     rows, matrix, bags, length = factors
     parts = (matrix.flatten().numpy(), rows.flatten().numpy(), row_starts(rows).numpy())
     sparse = csr_matrix(parts, shape=(len(rows), length), copy=False)

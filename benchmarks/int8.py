@@ -1,13 +1,15 @@
 """Measure networks and layers in int8 beside float32 on a CPU, and the agreement of their pixels.
 
-    python -m benchmarks.int8 [--images FOLDER] > benchmarks/results/int8.txt
+    python -m benchmarks.int8 [--images FOLDER [--every N]] > benchmarks/results/int8.txt
 
-Both alternate; times are medians of `RUNS`, and ratios those of the medians. The machine needs
-AVX-512 VNNI. FOLDER holds images for `nuclei`; without it, agreement is not measured.
+Both alternate; times are CPU times of one thread, medians of `RUNS`. The machine needs AVX-512
+VNNI; `ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI` hides AMX from oneDNN. FOLDER holds images for `nuclei`,
+of which every Nth is read; without it, agreement is not measured.
 """
 
 import argparse
 import copy
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +28,8 @@ from unimask.kernels.linear import Activation, product
 from unimask.modeling.int8 import prepare_int8
 from unimask.processing.images import list_images
 from unimask.profiling.machine import describe_machine
-from unimask.profiling.stages import PARTS, PartsClock
 
-RUNS = 7
+RUNS = 5
 CPU = torch.device("cpu")
 PAIRS: tuple[tuple[int, int, int, Activation], ...] = (
     (17850, 256, 1024, "relu"),
@@ -47,14 +48,14 @@ CONVOLUTIONS = (
 
 
 def milliseconds(*functions: Callable[[], object]) -> list[float]:
-    """Measure functions alternately; return the median time of each."""
+    """Measure functions alternately; return the median CPU time of each."""
     times: list[list[float]] = [[] for _ in functions]
     for run in range(RUNS + 1):
         for function, own in zip(functions, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             function()
             if run >= 1:
-                own.append(1000 * (time.perf_counter() - start))
+                own.append(1000 * (time.process_time() - start))
     return [median(own) for own in times]
 
 
@@ -83,22 +84,9 @@ def compare_layers() -> None:
 
 
 def compare_networks(exact: Predictor, rounded: Predictor, pixels: Tensor) -> None:
-    """Print the times of the parts and of the network."""
-    networks, clocks = (exact.network, rounded.network), []
-    totals: list[list[float]] = [[], []]
-    for network in networks:
-        network(pixels)
-        clocks.append(PartsClock(network, CPU))
-    with clocks[0], clocks[1]:
-        for _ in range(RUNS):
-            for network, own in zip(networks, totals, strict=True):
-                start = time.perf_counter()
-                network(pixels)
-                own.append(1000 * (time.perf_counter() - start))
-    print(f"{exact.name}, {pixels.shape[2]}x{pixels.shape[3]}")
-    for part in PARTS:
-        print_row(f"  {part}", *(median(clock.times[part]) for clock in clocks))
-    print_row("  network", *(median(own) for own in totals))
+    """Print the times of a network."""
+    times = milliseconds(lambda: exact.network(pixels), lambda: rounded.network(pixels))
+    print_row(f"{exact.name}, {pixels.shape[2]}x{pixels.shape[3]}", *times)
 
 
 def compare_pixels(exact: Predictor, rounded: Predictor, images: list[Path]) -> None:
@@ -128,10 +116,14 @@ def main() -> None:
     """Print layers, networks and agreement."""
     parser = argparse.ArgumentParser(description="Measure int8 beside float32.")
     parser.add_argument("--images", type=Path, help="folder of images of nuclei")
-    folder: Path | None = parser.parse_args().images
+    parser.add_argument("--every", type=int, default=1, help="read every Nth image")
+    arguments = parser.parse_args()
+    folder: Path | None = arguments.images
+    torch.set_num_threads(1)
     for name, value in describe_machine(CPU).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
-    print(f"\n{'milliseconds, medians':44} {'float32':>9} {'int8':>9} {'ratio':>6}")
+    print(f"ONEDNN_MAX_CPU_ISA: {os.environ.get('ONEDNN_MAX_CPU_ISA', 'not set')}")
+    print(f"\n{'milliseconds of CPU time, medians':44} {'float32':>9} {'int8':>9} {'ratio':>6}")
     compare_layers()
     with torch.inference_mode(False):
         torch.manual_seed(0)
@@ -142,7 +134,7 @@ def main() -> None:
         models = [(swin, in_int8(swin)), (nuclei, in_int8(nuclei))]
     compare_networks(*models[0], torch.randn(1, 3, 800, 1088))
     image = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    images = [] if folder is None else list_images(folder)
+    images = [] if folder is None else list_images(folder)[:: arguments.every]
     first = nuclei.prepare(images[0] if images else image, None, 10**8)
     compare_networks(*models[1], first.preprocessed.pixel_values[None])
     if images:

@@ -188,6 +188,8 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "half precision": half_table,
     "precision": lambda _: quote_output("precision"),
     "precision without AMX": lambda _: quote_output("precision_without_amx"),
+    "int8": lambda _: quote_output("int8"),
+    "int8 without AMX": lambda _: quote_output("int8_without_amx"),
 }
 
 

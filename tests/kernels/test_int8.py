@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unimask.errors import SettingsError
+from unimask.errors import CheckpointError, SettingsError
 from unimask.kernels.int8 import (
     Int8Convolution,
     Int8Linear,
@@ -107,6 +107,12 @@ def test_large_maps_are_quantized_like_small_ones():
     expected = (x.double() / scale + zero_point + 0.5).floor()
     assert (values.double() - expected).abs().max() <= 1  # ties round either way in float32
     assert (values.double() != expected).float().mean() <= 1e-3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(value):
+    with pytest.raises(CheckpointError, match="not finite"):
+        quantize(torch.tensor([1.0, value]))
 
 
 def test_gradients_are_refused():

@@ -1,10 +1,13 @@
 """Quantization of weights per output channel, and of activations per call (Jacob et al. 2018)."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
+
+from unimask.errors import CheckpointError
 
 LEVELS = 254
 """Number of steps between the smallest and the largest activation.
@@ -67,7 +70,13 @@ def quantize_weight(weight: Float[Tensor, "d ..."]) -> QuantizedWeight:
 
 
 def scale_of_range(low: float, high: float) -> Scale:
-    """Return the scale of values from `low` to `high`, extended to contain zero exactly."""
+    """Return the scale of values from `low` to `high`, extended to contain zero exactly.
+
+    Raises:
+        CheckpointError: The range is not finite.
+    """
+    if not math.isfinite(high - low):
+        raise CheckpointError("the network computes values that are not finite: check its weights")
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / LEVELS, SMALLEST_SCALE)
     return Scale(scale, round(-low / scale))

@@ -29,6 +29,9 @@ WORKER_THREADS = 2
 WARM_UP_SIZE = (480, 640)
 """Height and width of the image that each model segments before the server is ready."""
 
+QUEUE_SHARE = 0.8
+"""Share of the time limit that images may be expected to wait; more are refused at once."""
+
 SMOOTHING = 0.1
 """Weight of the last image in the running mean of seconds per image."""
 
@@ -90,7 +93,8 @@ class Service:
         """Segment one image with each model; the server is ready then."""
         for model in self.models.values():
             blank = np.full((*WARM_UP_SIZE, model.predictor.channels), 127, np.uint8)
-            await self.segment(model, model.predictor.tasks[0], None, blank)
+            prediction = await self.segment(model, model.predictor.tasks[0], None, blank)
+            self.measure(prediction.result)
         if self.state == "loading":
             self.state = "ready"
 
@@ -122,8 +126,9 @@ class Service:
         if self.state != "ready":
             text = "is shutting down" if self.state == "draining" else "is loading its models"
             raise RequestError(503, f"the server {text}: try again later", retry_after=5)
-        if self.active >= self.settings.queue:
-            seconds = max(1, math.ceil(self.active * self.seconds_per_image))
+        wait = self.active * self.seconds_per_image
+        if self.active >= self.settings.queue or wait > QUEUE_SHARE * self.settings.timeout_s:
+            seconds = max(1, math.ceil(wait))
             raise RequestError(503, "the queue is full: try again", retry_after=seconds)
 
     async def predict(self, request: PredictionRequest) -> Answer:
@@ -133,7 +138,6 @@ class Service:
             RequestError: The queue is full, the image is unusable, or time is out.
         """
         self.check_open()
-        start = time.perf_counter()
         self.active += 1
         try:
             async with asyncio.timeout(self.settings.timeout_s):
@@ -143,12 +147,14 @@ class Service:
             raise RequestError(504, f"no answer within {limit} seconds: try again") from None
         finally:
             self.active -= 1
-        seconds = time.perf_counter() - start
-        self.seconds_per_image += SMOOTHING * (
-            min(seconds, sum(answer.timings.values()) / 1000) - self.seconds_per_image
-        )
+        self.measure(answer.result)
         self.metrics.images.labels(request.model.name, request.task).inc()
         return answer
+
+    def measure(self, result: Result) -> None:
+        """Update the running mean of the seconds that the network's thread needs per image."""
+        seconds = (result.speed["network"] + result.speed["postprocess"]) / 1000
+        self.seconds_per_image += SMOOTHING * (seconds - self.seconds_per_image)
 
     async def open_and_segment(self, request: PredictionRequest) -> Answer:
         """Check the header of an image, wait until it may be decoded, and segment it."""

@@ -34,6 +34,7 @@ from unimask.profiling.machine import describe_machine
 
 SIZES = ((256, 256), (360, 360), (512, 640), (520, 696), (384, 512), (640, 640))
 IMAGES_PER_SIZE = 6
+BATCH_SIZES = (1, 8)
 CLIENTS, OVERLOAD_CLIENTS = 8, 200
 CLIENT_TIMEOUT = 60.0
 HEALTH_INTERVAL = 0.05
@@ -62,6 +63,10 @@ class Server:
     """A server process."""
 
     def __init__(self, max_batch: int) -> None:
+        self.max_batch = max_batch
+        self.replies: list[Reply] = []
+        self.ratios: list[float] = []
+        self.memory: list[float] = []
         command = [sys.executable, "-m", "unimask", "serve", "nuclei", "--port", "0"]
         options = ["--no-access-log", "--device", "cpu", "--max-batch", str(max_batch)]
         self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
@@ -96,22 +101,22 @@ class Server:
 def main() -> None:
     """Run all measurements."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=2000, help="Requests to each server.")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--max-batch", type=int, default=8)
     options = parser.parse_args()
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
-    print(f"load average at the start: {os.getloadavg()[0]:.1f}")
+    print(f"load average at the start: {os.getloadavg()[0]:.1f}", flush=True)
     predictor = unimask.load("nuclei", device="cpu")
+    servers: list[Server] = []
     with tempfile.TemporaryDirectory() as folder:
         samples = render_samples(Path(folder), predictor)
-        server = Server(options.max_batch)
         try:
-            measure_load(server, predictor, samples, options.requests, options.rounds)
-            measure_overload(server, samples)
+            servers += [Server(max_batch) for max_batch in BATCH_SIZES]
+            measure_load(servers, predictor, samples, options.requests, options.rounds)
+            measure_overload(servers[0], samples)
         finally:
-            print(f"exit code after SIGTERM: {server.stop()}")
+            print(f"exit codes after SIGTERM: {[server.stop() for server in servers]}")
 
 
 def render_samples(folder: Path, predictor: Predictor) -> list[Sample]:
@@ -131,35 +136,43 @@ def render_samples(folder: Path, predictor: Predictor) -> list[Sample]:
 
 
 def measure_load(
-    server: Server, predictor: Predictor, samples: list[Sample], requests: int, rounds: int
+    servers: list[Server], predictor: Predictor, samples: list[Sample], requests: int, rounds: int
 ) -> None:
     """Send all requests in rounds; print correctness, latencies, memory and throughput."""
     per_round = requests // rounds
-    replies: list[Reply] = []
-    ratios, megabytes = [], []
-    send_all(server, samples, range(per_round // 4))  # warm-up
+    for server in servers:
+        send_all(server, samples, range(per_round // 4))  # warm-up
     for number in range(rounds):
         indices = [(number * per_round + i) % len(samples) for i in range(per_round)]
         start = time.perf_counter()
-        replies += send_all(server, samples, indices)
-        served = per_round / (time.perf_counter() - start)
-        count = min(per_round, 2 * len(samples))
-        start = time.perf_counter()
-        paths = [samples[i].path for i in indices[:count]]
+        paths = [samples[i].path for i in indices]
         for _ in predictor.stream(paths, task="instance", retain_confidence=False):
             pass
-        ratios.append(served / (count / (time.perf_counter() - start)))
-        megabytes.append(server.megabytes())
-        print(f"round {number}: {served:.2f} images/s, ratio {ratios[-1]:.2f}", file=sys.stderr)
+        baseline = time.perf_counter() - start
+        for server in servers:
+            start = time.perf_counter()
+            server.replies += send_all(server, samples, indices)
+            server.ratios.append(baseline / (time.perf_counter() - start))
+            server.memory.append(server.megabytes())
+        print(f"round {number}: {[s.ratios[-1] for s in servers]}", file=sys.stderr, flush=True)
+    for server in servers:
+        report(server, samples)
+
+
+def report(server: Server, samples: list[Sample]) -> None:
+    """Print what was measured of a server."""
+    replies, ratios = server.replies, server.ratios
     wrong = sum(not is_right(reply, samples) for reply in replies)
-    batches = Counter(json.loads(reply.body)["batch_size"] for reply in replies)
+    batches = Counter(json.loads(r.body)["batch_size"] for r in replies if r.status == 200)
     cuts = quantiles([reply.seconds for reply in replies], n=100)
-    print(f"{len(replies)} requests by {CLIENTS} clients: {wrong} lost or wrong")
-    print(f"latency p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s")
-    print(f"throughput over Predictor.stream: median {median(ratios):.2f}, ", end="")
-    print(f"{min(ratios):.2f} to {max(ratios):.2f} in {rounds} rounds")
-    print("answers by batch size: " + ", ".join(f"{n}: {c}" for n, c in sorted(batches.items())))
-    print("resident memory after each round (MB): " + " ".join(f"{m:.0f}" for m in megabytes))
+    print(f"--max-batch {server.max_batch}")
+    print(f"  {len(replies)} requests by {CLIENTS} clients: {wrong} lost or wrong")
+    print(f"  latency p50 {cuts[49]:.2f} s, p95 {cuts[94]:.2f} s")
+    print(f"  throughput over Predictor.stream: median {median(ratios):.2f}, ", end="")
+    print(f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} rounds")
+    print("  answers by batch size: " + ", ".join(f"{n}: {c}" for n, c in sorted(batches.items())))
+    print("  resident memory after each round (MB): ", end="")
+    print(" ".join(f"{m:.0f}" for m in server.memory), flush=True)
 
 
 def send_all(server: Server, samples: list[Sample], indices: "list[int] | range") -> list[Reply]:

@@ -152,6 +152,7 @@ def send_request(target: Target, max_bytes: int, deadline: float) -> tuple[bytes
     finally:
         timer.cancel()
         connection.close()
+        stream.close()  # the connection forgets it after the header
 
 
 def open_connection(target: Target, deadline: float) -> http.client.HTTPConnection:

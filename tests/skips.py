@@ -1,10 +1,10 @@
-"""The option `--fail-on-skip`: a skipped test fails, unless it needs a GPU or the network."""
+"""The option `--fail-on-skip`: skips fail, except for a missing GPU, network or browser."""
 
 from collections.abc import Generator
 
 import pytest
 
-ALLOWED = ("gpu", "network")
+ALLOWED = ("gpu", "network", "browser")
 """Markers of tests that may skip."""
 
 

@@ -1,4 +1,4 @@
-"""`make test-all` fails on skips, except for a missing GPU or network."""
+"""`make test-all` fails on skips, except for a missing GPU, network or browser."""
 
 import pytest
 

@@ -45,6 +45,7 @@ class ServedModel:
                 {
                     "id": index,
                     "label": label,
+                    "category_id": labels.category_id(index),
                     "is_thing": labels.is_thing[index],
                     "colour": hex_colour(class_colour(index, labels.colour(index))),
                 }

@@ -58,6 +58,7 @@ class ClassSchema(BaseModel):
 
     id: int
     label: str
+    category_id: int
     is_thing: bool
     colour: str
 

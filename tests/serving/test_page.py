@@ -407,19 +407,20 @@ def check_accessibility(axe, page) -> None:
 
 
 def test_the_page_responds_while_large_images_are_drawn(open_page, tmp_path):
-    """A second is far above the pauses measured on an idle machine, and below a visible freeze."""
+    """The worker draws; the page's own thread needs little processor time, whatever the load."""
     image = render_nuclei(size=(540, 960), count=150).image
     Image.fromarray(image).resize((3840, 2160)).save(tmp_path / "large.jpg")
     page = open_page()
     segment(page, tmp_path / "large.jpg")
-    page.evaluate(
-        """() => { window.longest = 0; let last = performance.now();
-        setInterval(() => { const now = performance.now();
-            window.longest = Math.max(window.longest, now - last); last = now; }, 10); }"""
-    )
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def thread_seconds() -> float:
+        metrics = protocol.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+    before = thread_seconds()
     for _ in range(4):
-        page.locator("#list li").first.click()
+        page.locator("#list li").nth(1).click()
         settled(page)
-    print("longest pause, ms:", page.evaluate("window.longest"))
-    print("drawing, ms:", page.locator("#frame").get_attribute("data-milliseconds"))
-    assert page.evaluate("window.longest") < 1000
+    assert (thread_seconds() - before) / 4 < 0.3

@@ -1,7 +1,7 @@
 """`unimask export`: write a model in another library's format."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,9 @@ from unimask.cli.app import OverwriteOption, app, parse_size
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
+
+if TYPE_CHECKING:
+    from unimask.inference.upload import Upload
 
 FORMATS = ("huggingface", "onnx")
 
@@ -24,9 +27,13 @@ def export(
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Output: a folder for huggingface, a file for onnx."),
-    ],
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Output: a folder for huggingface, a file for onnx. Required without --push.",
+        ),
+    ] = None,
     format: Annotated[
         str,
         typer.Option(
@@ -74,6 +81,35 @@ def export(
             "addition to rendered and random ones."
         ),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="huggingface: repository on the Hugging Face Hub to upload the model to, with a "
+            "model card; created if it does not exist.",
+        ),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="--push: make a new repository private.")
+    ] = False,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="--push: branch, created if it does not exist.", show_default="main"),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="--push: licence of the weights, such as apache-2.0; by default that of the "
+            "published weights."
+        ),
+    ] = None,
+    example: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="--push: image for the widget of the model's page, uploaded with the model; may "
+            "be repeated."
+        ),
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Export a model to another library's format, or fail if that library has no such network."""
@@ -87,13 +123,59 @@ def export(
         "opset": opset,
     }
     settings = {name: value for name, value in options.items() if value is not None}
+    upload_options = {
+        "private": private or None,
+        "revision": revision,
+        "licence": licence,
+        "examples": tuple(example or ()) or None,
+    }
+    upload = {name: value for name, value in upload_options.items() if value is not None}
+    check_destination(out, push, upload)
     if format == "onnx":
+        if out is None or push is not None:
+            raise SettingsError("--push belongs to --format huggingface: pass --out instead")
         export_graph(model, out, settings, images, overwrite)
         return
     for name in [*settings, *(["images"] if images else []), *(["overwrite"] if overwrite else [])]:
         option = "--" + name.replace("_", "-")
         raise SettingsError(f"{option} belongs to --format onnx: add it, or leave it out")
-    export_huggingface(model, out)
+    uploader = None if push is None else open_upload(push, upload)
+    if out is not None:
+        export_huggingface(model, out)
+    if uploader is not None:
+        push_model(model, uploader)
+
+
+def check_destination(out: Path | None, push: str | None, upload: dict[str, Any]) -> None:
+    """Check that there is an output, and that options of the upload are given with it only.
+
+    Raises:
+        SettingsError: There is none, or such an option is given without --push.
+    """
+    if push is None and upload:
+        option = next(iter(upload)).replace("examples", "example")
+        raise SettingsError(f"--{option} belongs to --push OWNER/NAME: add it, or leave it out")
+    if push is None and out is None:
+        raise SettingsError("pass --out, or --push OWNER/NAME to upload the model to the Hub")
+
+
+def open_upload(repository: str, options: dict[str, Any]) -> "Upload":
+    """Check the options of an upload and the access token, before anything is written."""
+    from unimask.inference.upload import PushSettings, Upload
+
+    return Upload(PushSettings(repository=repository, **options))
+
+
+def push_model(model: str, upload: "Upload") -> None:
+    """Upload a model to the Hugging Face Hub, and print the commit's URL."""
+    from unimask.checkpoints import transformers_incompatibility
+    from unimask.inference.load import read_source
+
+    checkpoint, console = read_source(model), Terminal()
+    why = transformers_incompatibility(checkpoint.description.config)
+    if why is not None:
+        console.print(f"unimask loads this model, transformers does not: {why}", soft_wrap=True)
+    console.print(upload.push(checkpoint, model), soft_wrap=True)
 
 
 def export_huggingface(model: str, out: Path) -> None:

@@ -66,6 +66,14 @@ class ExportedPredictor(Predictor):
             f"{self.name} is an exported file: copy it, or save the model that it was exported from"
         )
 
+    def push_to_hub(self, repository: str, **options: object) -> str:
+        """Refuse to upload weights, as `save` does.
+
+        Raises:
+            SettingsError: Always.
+        """
+        raise SettingsError(f"{self.name} is an exported file: push the model it was exported from")
+
 
 def is_exported(source: str | Path) -> bool:
     """Return whether a source is the path of an exported file, by its suffix."""

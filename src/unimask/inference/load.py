@@ -11,6 +11,7 @@ from unimask.config import Preprocessing
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.dtypes import Dtype, LoadWarning, check_dtype, choose_dtype
 from unimask.inference.exported import is_exported, load_exported
+from unimask.inference.folders import bundled_names, local_folder
 from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.precision import check_int8
@@ -19,7 +20,6 @@ from unimask.inference.predictor import Predictor
 if TYPE_CHECKING:
     from unimask.checkpoints import Checkpoint
 
-BUNDLED = Path(__file__).parents[1] / "weights"
 DEFAULT_ACCESS = HubAccess()
 """Access to the Hub with all defaults of huggingface_hub and its environment variables."""
 
@@ -103,13 +103,6 @@ def refuse_options(source: str | Path, dtype: str, compile: bool) -> None:
         raise SettingsError(f"dtype {dtype!r}: {source} has its own dtype, chosen when exported")
     if compile:
         raise SettingsError(f"{source} is an exported file: only networks of PyTorch are compiled")
-
-
-def bundled_names() -> tuple[str, ...]:
-    """Return the names of the models bundled with the package."""
-    if not BUNDLED.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
 def without_text_branch(checkpoint: "Checkpoint") -> "Checkpoint":
@@ -220,18 +213,6 @@ def find_tokenizer(source: str | Path) -> Path | None:
     whole = (folder / "tokenizer.json").is_file()
     parts = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
     return folder if whole or parts else None
-
-
-def local_folder(name: str, path: Path) -> Path | None:
-    """Return the local model folder: bundled, of a run, or given by path; None if there is none."""
-    if name in bundled_names():
-        return BUNDLED / name
-    if path.is_dir():
-        for folder in (path, path / "weights" / "best", path / "weights" / "last"):
-            if (folder / "config.json").is_file():
-                return folder
-        raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
-    return path.parent if path.is_file() else None  # the folder of this weights file
 
 
 def choose_device(device: str) -> torch.device:

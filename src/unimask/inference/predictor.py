@@ -13,6 +13,7 @@ from torch import Tensor
 from unimask.errors import ImageError, TaskError
 from unimask.inference.batches import Pending, equal_sizes, prefetched, synchronise
 from unimask.inference.precision import precision_name
+from unimask.inference.saving import SaveMixin
 from unimask.inference.sources import is_single, open_sources
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
@@ -35,7 +36,7 @@ OnError = Literal["raise", "yield"]
 """What `Predictor.stream` does with the error of an image that cannot be read."""
 
 
-class Predictor:
+class Predictor(SaveMixin):
     """Trained network with its labels, pre- and post-processing.
 
     Args:
@@ -383,16 +384,3 @@ class Predictor:
             threshold=threshold,
             retain_confidence=retain_confidence,
         )
-
-    def save(self, folder: str | Path) -> None:
-        """Write the model in the Hugging Face schema, which unimask and transformers load.
-
-        A network that transformers does not have loads in unimask only.
-
-        Raises:
-            OutputError: The folder cannot be written.
-        """
-        from unimask.checkpoints import write_huggingface
-        from unimask.inference.saving import to_checkpoint
-
-        write_huggingface(Path(folder), to_checkpoint(self.network, self.description))

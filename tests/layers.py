@@ -4,7 +4,7 @@ LAYERS = (
     ("errors", "version"),
     ("config", "labels"),
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
-    ("results", "published"),
+    ("results", "published", "tiling"),
     ("processing",),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),

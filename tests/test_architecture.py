@@ -158,6 +158,8 @@ WIDE_CALLS = {
     ("cli", "compare"),
     ("cli", "select"),
     ("selection", "select"),
+    ("inference", "predict"),
+    ("inference", "stream"),
 }
 
 

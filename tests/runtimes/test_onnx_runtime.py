@@ -5,10 +5,12 @@ import sys
 
 import conftest
 import pytest
+import torch
 
 import unimask
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError
 from unimask.inference.load import load, read_source
+from unimask.inference.tiles import ArraySource, TileModel, TileOptions, segment_tiles
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -137,3 +139,25 @@ def test_a_prediction_imports_no_exporter(exported):
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert output.stdout.strip() == "[]", output.stdout + output.stderr
+
+
+def test_tiles_have_the_size_of_the_graph(exported):
+    loaded, image = unimask.load(exported), photograph((130, 200))
+    tiled = loaded.predict(image, "semantic", max_pixels=10_000)  # "auto"
+    model = tiny_predictor(conftest.TINY_ONEFORMER)
+    source = ArraySource(image)
+    options = TileOptions("auto")
+    tiles = TileModel(
+        "tiny",
+        "semantic",
+        model.description.labels,
+        loaded.description.preprocessing,
+        model.description.postprocessing,
+        model.preprocess,
+        lambda pixel_values: model.logits(pixel_values, "semantic"),
+    )
+    with torch.inference_mode():
+        expected = segment_tiles(tiles, source, options, None, 4)
+    assert (tiled.segmentation == expected.segmentation).mean() >= 0.999
+    with pytest.raises(SettingsError, match=r"inputs of 96 x 128 pixels only: pass tile='auto'"):
+        loaded.predict(image, tile=128)

@@ -32,6 +32,7 @@ from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
+    from unimask.inference.tiles import TileOption
     from unimask.results import Result
 
 MAX_PENDING_WRITES = 2
@@ -104,6 +105,22 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")
     ] = 1,
+    tile: Annotated[
+        str,
+        typer.Option(
+            help="Side of overlapping tiles in which to segment large images, in pixels of the "
+            "network's input; auto divides only .npy files above --max-pixels, none divides "
+            "nothing.",
+        ),
+    ] = "auto",
+    overlap: Annotated[
+        float,
+        typer.Option(help="Overlap of neighbouring tiles as a share of their side, 0 to 0.5."),
+    ] = 0.25,
+    scale: Annotated[
+        float,
+        typer.Option(help="Pixels of the network's input per pixel of the image, with --tile."),
+    ] = 1.0,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[
@@ -113,7 +130,7 @@ def predict(
     compile: CompileOption = False,
 ) -> None:
     """Segment images and write an overlay, an id map and a JSON file for each, or one dataset."""
-    limits = parse_window(window)
+    limits, tile_side = parse_window(window), parse_tile(tile, confidence)
     check_writable(out)
     check_dataset_options(to, out, sources, outlines=outlines, link=link, confidence=confidence)
     failures: list[str] = []
@@ -137,6 +154,9 @@ def predict(
         window=limits,
         max_pixels=max_pixels,
         retain_confidence=confidence,
+        tile=tile_side,
+        overlap=overlap,
+        scale=scale,
         on_error="yield",
     )
     with grouped_range_warnings(), closing(outcomes):
@@ -147,6 +167,21 @@ def predict(
             write_dataset(
                 results, out, failures, to=to, total=len(stems), link=link, outlines=outlines
             )
+
+
+def parse_tile(text: str, confidence: bool) -> "TileOption":
+    """Parse the option --tile.
+
+    Raises:
+        SettingsError: It is no side of a tile, or does not go with --confidence.
+    """
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    if not text.isascii() or not text.isdecimal():
+        raise SettingsError(f"--tile {text}: pass a side in pixels, such as 1024, auto or none")
+    if confidence:
+        raise SettingsError("--confidence does not go with --tile: tiles keep no confidence")
+    return int(text)
 
 
 def check_result_names(out: Path, stems: dict[str, str], confidence: bool) -> None:

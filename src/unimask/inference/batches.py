@@ -8,6 +8,7 @@ import torch
 
 from unimask.errors import ImageError
 from unimask.inference.thread_map import thread_map
+from unimask.inference.tiles import PendingTiles
 from unimask.outputs import SegmenterOutput
 from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.preprocess import Preprocessed
@@ -24,8 +25,10 @@ class Pending:
 
 
 def prefetched(
-    images: Iterable[Source], prepare: Callable[[Source], Pending], max_pending: int
-) -> Generator[Pending | ImageError]:
+    images: Iterable[Source],
+    prepare: Callable[[Source], Pending | PendingTiles],
+    max_pending: int,
+) -> Generator[Pending | PendingTiles | ImageError]:
     """Prepare images, in threads unless they come from an iterator; yield errors in their place."""
     if isinstance(images, Iterator):
         for source in images:
@@ -44,16 +47,20 @@ def prefetched(
 
 
 def equal_sizes(
-    pending: Iterable[Pending | ImageError], batch_size: int
-) -> Iterator[list[Pending] | ImageError]:
-    """Group consecutive images of equal padded size, at most `batch_size` per group."""
+    pending: Iterable[Pending | PendingTiles | ImageError], batch_size: int
+) -> Iterator[list[Pending] | PendingTiles | ImageError]:
+    """Group consecutive images of equal padded size, at most `batch_size` per group.
+
+    Errors, and images to be segmented in tiles, are yielded alone.
+    """
     batch: list[Pending] = []
     for item in pending:
-        if batch and (isinstance(item, ImageError) or not share_size(item, batch[0])):
+        if batch and not (isinstance(item, Pending) and share_size(item, batch[0])):
             yield batch
             batch = []
-        if isinstance(item, ImageError):
+        if not isinstance(item, Pending):
             yield item
+            del item
             continue
         batch.append(item)
         del item  # else it stays in memory while the next image is read

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unimask.config import PreprocessingConfig
 from unimask.errors import SettingsError
 from unimask.inference.predictor import Predictor
 from unimask.labels import Task
@@ -48,9 +49,12 @@ class ExportedPredictor(Predictor):
         """Dtype of the network's input."""
         return getattr(torch, self.network.description.input.dtype)
 
-    def preprocess(self, image: ImageArray) -> Preprocessed:
+    def preprocess(
+        self, image: ImageArray, config: PreprocessingConfig | None = None
+    ) -> Preprocessed:
         """Resize and pad an image to the size of the graph."""
-        return preprocess_unnormalised(image, self.description.preprocessing, self.dtype)
+        config = config or self.description.preprocessing
+        return preprocess_unnormalised(image, config, self.dtype)
 
     def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
         """Run the graph."""

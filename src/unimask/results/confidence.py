@@ -34,7 +34,7 @@ def compute_confidence(
     """
     if source is None:
         raise SettingsError(
-            "this result has no confidence, since it was not predicted here, or with "
+            "this result has no confidence, since it was not predicted here, or in tiles, or with "
             "retain_confidence=False: call Predictor.predict for one that has"
         )
     largest = max((segment.id for segment in segments), default=0)

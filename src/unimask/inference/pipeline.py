@@ -1,0 +1,226 @@
+"""Stages of prediction: reading, pre-processing, network, post-processing."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unimask.config import PreprocessingConfig
+from unimask.errors import TaskError
+from unimask.inference.batches import Pending, synchronise
+from unimask.inference.tiles import (
+    ArraySource,
+    PendingTiles,
+    TileModel,
+    TileOptions,
+    segment_tiles,
+)
+from unimask.kernels.memory import keep_freed_memory, release_freed_memory
+from unimask.labels import Task, parse_task
+from unimask.outputs import SegmenterOutput
+from unimask.processing import postprocess
+from unimask.processing.images import ImageArray, Source, Window, read_image
+from unimask.processing.multichannel import to_displayable
+from unimask.processing.preprocess import Preprocessed, preprocess
+from unimask.results import Result
+
+if TYPE_CHECKING:  # predictors of exported files need none of these
+    from unimask.checkpoints import ModelDescription
+    from unimask.modeling.segmenter import Segmenter
+
+INSTANCE_THRESHOLD = 0.5
+"""Default minimum score of an instance; 0.0 keeps all of the top k."""
+
+
+class Pipeline:
+    """Network with the stages before and after it; see `Predictor` for the arguments."""
+
+    def __init__(
+        self,
+        network: "Segmenter",
+        description: "ModelDescription",
+        name: str,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self.network = network
+        self.compiled = None
+        if compiled:
+            from unimask.inference.compiled import CompiledSegmenter
+
+            self.compiled = CompiledSegmenter(network)
+        self.description = description
+        self.name = name
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, indexed by label id."""
+        return self.description.labels.names
+
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Whether each class is a thing, whose objects are counted."""
+        return self.description.labels.is_thing
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks that the weights were trained for, the most general first."""
+        return self.description.tasks
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images that the network reads; 3 for RGB."""
+        return self.description.config.backbone.in_channels
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network."""
+        return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the network's weights."""
+        return next(self.network.parameters()).dtype
+
+    def resolve_task(self, task: str | None) -> Task:
+        """Parse a task and check that the weights were trained for it.
+
+        Raises:
+            TaskError: They were not; the message lists their tasks.
+        """
+        if task is None:
+            return self.tasks[0]
+        parsed = parse_task(task)
+        if parsed not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise TaskError(f"{self.name} was not trained for {parsed}; it does {known}")
+        return parsed
+
+    def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
+        """Read and preprocess an image."""
+        start = time.perf_counter()
+        image = self.read(source, window, max_pixels)
+        preprocessed = self.preprocess(image)
+        release_freed_memory(image.shape[0] * image.shape[1])
+        return Pending(source, image, preprocessed, 1000 * (time.perf_counter() - start))
+
+    def prepare_tiles(self, source: Source, window: Window, max_pixels: int) -> PendingTiles:
+        """Read an image that is to be segmented in tiles."""
+        start = time.perf_counter()
+        image = self.read(source, window, max_pixels)
+        return PendingTiles(source, image, 1000 * (time.perf_counter() - start))
+
+    def read(self, source: Source, window: Window, max_pixels: int) -> ImageArray:
+        """Read an image in the form that the network needs."""
+        window = self.description.preprocessing.window if window is None else window
+        image = read_image(source, window=window, max_pixels=max_pixels, channels=self.channels)
+        release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
+        return image
+
+    def preprocess(
+        self, image: ImageArray, config: PreprocessingConfig | None = None
+    ) -> Preprocessed:
+        """Resize, normalise and pad an image, by other rules than the model's if given."""
+        return preprocess(image, config or self.description.preprocessing)
+
+    @torch.inference_mode()
+    def run(
+        self,
+        batch: list[Pending],
+        task: Task,
+        threshold: float | None,
+        retain_confidence: bool = True,
+    ) -> Iterator[Result]:
+        """Segment images of equal padded size."""
+        start = time.perf_counter()
+        pixel_values = torch.stack([item.preprocessed.pixel_values for item in batch])
+        output = self.logits(pixel_values.to(self.device, self.dtype), task)
+        synchronise(output)
+        network_ms = 1000 * (time.perf_counter() - start) / len(batch)
+        for index, item in enumerate(batch):
+            start = time.perf_counter()
+            result = self.postprocess(
+                output, index, item.preprocessed, task, threshold, retain_confidence
+            )
+            release_freed_memory(item.image.shape[0] * item.image.shape[1])
+            speed = {
+                "preprocess": item.milliseconds,
+                "network": network_ms,
+                "postprocess": 1000 * (time.perf_counter() - start),
+            }
+            yield replace(
+                result,
+                labels=self.description.labels,  # with colours, unlike post-processing
+                path=source_path(item.source),
+                image=to_displayable(item.image),
+                speed=speed,
+            )
+
+    @torch.inference_mode()
+    def run_tiles(
+        self,
+        item: PendingTiles,
+        task: Task,
+        threshold: float | None,
+        options: TileOptions,
+        batch_size: int,
+    ) -> Result:
+        """Segment an image in tiles."""
+        description = self.description
+        if task == "instance" and threshold is None:
+            threshold = INSTANCE_THRESHOLD
+        model = TileModel(
+            self.name,
+            task,
+            description.labels,
+            description.preprocessing,
+            description.postprocessing,
+            self.preprocess,
+            lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),
+        )
+        source = ArraySource.stretched(item.image, description.preprocessing)
+        result = segment_tiles(model, source, options, threshold, batch_size)
+        speed = {**result.speed, "preprocess": result.speed["preprocess"] + item.milliseconds}
+        path, image = source_path(item.source), to_displayable(item.image)
+        return replace(result, path=path, image=image, speed=speed)
+
+    def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
+        """Run the network, compiled if requested."""
+        return (self.compiled or self.network)(pixel_values, task)
+
+    def postprocess(
+        self,
+        output: SegmenterOutput,
+        index: int,
+        preprocessed: Preprocessed,
+        task: Task,
+        threshold: float | None,
+        retain_confidence: bool = True,
+    ) -> Result:
+        """Convert one image's logits to a result."""
+        if task == "instance" and threshold is None:
+            threshold = INSTANCE_THRESHOLD
+        return postprocess(
+            output.class_logits[index],
+            output.mask_logits[index],
+            task=task,
+            labels=self.labels,
+            is_thing=self.is_thing,
+            padded_size=preprocessed.padded_size,
+            input_size=preprocessed.input_size,
+            original_size=preprocessed.original_size,
+            **asdict(self.description.postprocessing),
+            threshold=threshold,
+            retain_confidence=retain_confidence,
+        )
+
+
+def source_path(source: Source) -> Path | None:
+    """Return the path of an image's file, None for an image in memory."""
+    return Path(source) if isinstance(source, str | Path) else None

@@ -1,0 +1,1 @@
+"""Division of large images into overlapping tiles, and joining of the tiles' predictions."""

@@ -19,6 +19,8 @@ class CriterionConfig:
         matching: Where the matcher compares masks: "points" for `num_points` random points, as in
             the papers, or "cells" for every cell of the predicted masks, which is cheaper for
             small crops, and equal in every step.
+        dice_smoothing: Number added to numerator and denominator of the dice loss and cost, as a
+            fraction of the points or cells that are compared; None for 1, as in the papers.
         oversample_ratio: Number of candidates drawn per selected point.
         importance_ratio: Fraction of the points selected where the prediction is most uncertain.
         ignore_void: Whether losses skip ignored pixels; False treats them as background, as the
@@ -36,6 +38,7 @@ class CriterionConfig:
     no_object_weight: float = 0.1
     num_points: int = 12544
     matching: Literal["points", "cells"] = "points"
+    dice_smoothing: float | None = None
     oversample_ratio: float = 3.0
     importance_ratio: float = 0.75
     ignore_void: bool = True

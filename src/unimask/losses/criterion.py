@@ -11,6 +11,7 @@ from torch import Tensor
 from unimask.config import CriterionConfig
 from unimask.losses.contrastive import contrastive_loss
 from unimask.losses.layered_masks import LayeredMasks, layered_masks
+from unimask.losses.mask_losses import smoothing_of
 from unimask.losses.matched import Losses, MatchedCriterion
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match, assign
 from unimask.losses.point_losses import MaskTerms, point_losses
@@ -48,7 +49,7 @@ class Criterion(MatchedCriterion):
     takes_factors = True
 
     def __init__(self, num_classes: int, config: CriterionConfig) -> None:
-        super().__init__(num_classes, config, HungarianMatcher(config))
+        super().__init__(num_classes, config, HungarianMatcher(config, dice_smoothing=config.dice_smoothing))
         self.config = config
 
     def forward(
@@ -180,7 +181,10 @@ class Criterion(MatchedCriterion):
                 if known_here is not None:
                     weights = weights * known_weights(known_here, points)
                 true.mul_(weights)
-                terms[index].append(point_losses(logits, true, weights, self.weights[1:]))
+                smoothing = smoothing_of(self.config.dice_smoothing, true.shape[1])
+                terms[index].append(
+                    point_losses(logits, true, weights, self.weights[1:], smoothing)
+                )
         num_masks = self.masks_per_process(sum(len(target.labels) for target in targets))
         return [
             MaskTerms(*(torch.stack(parts).sum() / num_masks for parts in zip(*layer, strict=True)))

@@ -40,15 +40,23 @@ def focal_loss(
 
 
 def dice_loss(
-    logits: Float[Tensor, "n p"], ground_truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
+    logits: Float[Tensor, "n p"],
+    ground_truth: Float[Tensor, "n p"],
+    known: Float[Tensor, "n p"],
+    smoothing: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """Sum over masks of 1 - dice, with 1 added to numerator and denominator (V-Net, smoothed).
+    """Sum over masks of 1 - dice (V-Net, smoothed).
 
-    The ground truth must be 0 where it is not known: masking it here would save another copy.
+    Args:
+        logits: Logits of each mask.
+        ground_truth: Ground truth of each mask: 1 inside, 0 outside. It must be 0 where it is not
+            known: masking it here would save another copy.
+        known: 1 where the ground truth is known, 0 elsewhere.
+        smoothing: Number added to numerator and denominator.
     """
     probs = logits.sigmoid()
-    overlap = 2 * (probs * ground_truth).sum(1)
-    return (1 - (overlap + 1) / ((probs * known).sum(1) + ground_truth.sum(1) + 1)).sum()
+    overlap = 2 * (probs * ground_truth).sum(1) + smoothing
+    return (1 - overlap / ((probs * known).sum(1) + ground_truth.sum(1) + smoothing)).sum()
 
 
 def binary_cost(
@@ -71,12 +79,17 @@ def focal_cost(
 
 
 def dice_cost(
-    logits: Float[Tensor, "q p"], ground_truth: Float[Tensor, "n p"]
+    logits: Float[Tensor, "q p"], ground_truth: Float[Tensor, "n p"], smoothing: float = 1.0
 ) -> Float[Tensor, "q n"]:
     """Compute `dice_loss` of every pair."""
     probs = logits.sigmoid()
-    overlap = 2 * (probs @ ground_truth.T)
-    return 1 - (overlap + 1) / (probs.sum(1)[:, None] + ground_truth.sum(1)[None, :] + 1)
+    overlap = 2 * (probs @ ground_truth.T) + smoothing
+    return 1 - overlap / (probs.sum(1)[:, None] + ground_truth.sum(1)[None, :] + smoothing)
+
+
+def smoothing_of(fraction: float | None, points: int) -> float:
+    """Return the smoothing of `dice_loss` for a number of points; 1 if no fraction is given."""
+    return 1.0 if fraction is None else fraction * points
 
 
 def class_cost(class_logits: Float[Tensor, "q k"], labels: Tensor) -> Float[Tensor, "q n"]:

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from unimask.config import LossConfig
-from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost
+from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost, smoothing_of
 
 Match = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
 """Query index and object index of each pair, ordered by query."""
@@ -45,10 +45,16 @@ class HungarianMatcher:
     Args:
         config: Weights of the three costs, equal to those of the losses.
         mask_cost: Mask loss of every pair.
+        dice_smoothing: Smoothing of the dice cost as a fraction of the points; None for 1 point.
     """
 
-    def __init__(self, config: LossConfig, mask_cost: MaskCost = binary_cost) -> None:
-        self.config, self.mask_cost = config, mask_cost
+    def __init__(
+        self,
+        config: LossConfig,
+        mask_cost: MaskCost = binary_cost,
+        dice_smoothing: float | None = None,
+    ) -> None:
+        self.config, self.mask_cost, self.dice_smoothing = config, mask_cost, dice_smoothing
 
     @torch.no_grad()
     def costs(
@@ -64,12 +70,13 @@ class HungarianMatcher:
             mask_logits: Mask logits of every query at the target's points.
             target: Ground truth of the image.
         """
+        smoothing = smoothing_of(self.dice_smoothing, target.masks.shape[1])
         with torch.autocast(class_logits.device.type, enabled=False):
             logits = mask_logits.float()
             return (
                 self.config.class_weight * class_cost(class_logits.float(), target.labels)
                 + self.config.mask_weight * self.mask_cost(logits, target.masks)
-                + self.config.dice_weight * dice_cost(logits, target.masks)
+                + self.config.dice_weight * dice_cost(logits, target.masks, smoothing)
             )
 
     def match(

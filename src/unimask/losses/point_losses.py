@@ -28,6 +28,7 @@ def point_losses(
     ground_truth: Float[Tensor, "n p"],
     known: Float[Tensor, "n p"],
     weights: tuple[float, float],
+    smoothing: float = 1.0,
 ) -> MaskTerms:
     """Compute `binary_loss` and `dice_loss` of masks at points.
 
@@ -39,8 +40,9 @@ def point_losses(
         ground_truth: Ground truth at the points; 0 where it is not known.
         known: 1 where the ground truth is known, 0 elsewhere.
         weights: Weights of the two losses.
+        smoothing: Smoothing of the dice loss.
     """
-    return MaskTerms(*_PointLosses.apply(sampled, ground_truth, known, weights))  # type: ignore[misc]
+    return MaskTerms(*_PointLosses.apply(sampled, ground_truth, known, weights, smoothing))  # type: ignore[misc]
 
 
 class _PointLosses(torch.autograd.Function):
@@ -48,14 +50,19 @@ class _PointLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, sampled: Tensor, ground_truth: Tensor, known: Tensor, weights: tuple[float, float]
+        ctx: Any,
+        sampled: Tensor,
+        ground_truth: Tensor,
+        known: Tensor,
+        weights: tuple[float, float],
+        smoothing: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         needs_grad = ctx.needs_input_grad[0]
         with torch.set_grad_enabled(needs_grad):
             logits = sampled.detach().requires_grad_(needs_grad)
             mask, dice = (
                 binary_loss(logits, ground_truth, known),
-                dice_loss(logits, ground_truth, known),
+                dice_loss(logits, ground_truth, known, smoothing),
             )
             weighted = weights[0] * mask + weights[1] * dice
         if needs_grad:
@@ -70,4 +77,4 @@ class _PointLosses(torch.autograd.Function):
         ctx: Any, grad_weighted: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, ...]:
         (grad_sampled,) = ctx.saved_tensors
-        return grad_weighted * grad_sampled, None, None, None
+        return grad_weighted * grad_sampled, None, None, None, None

@@ -17,7 +17,9 @@ def test_points_are_at_most_half_of_the_cells_of_a_mask(crop, points):
 
 
 def test_matching_uses_the_points_of_the_papers():
-    assert losses_for(256) == CriterionConfig(num_points=2048, matching="cells")
+    assert losses_for(256) == CriterionConfig(
+        num_points=2048, matching="cells", dice_smoothing=1 / 12544
+    )
     assert losses_for(1024) == CriterionConfig()
 
 

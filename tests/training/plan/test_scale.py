@@ -17,7 +17,7 @@ from unimask.training.plan.facts import PredictionSizeChanged
 from unimask.training.plan.scale import choose_scale, region_areas, typical_object_side
 
 SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().augmentation, crop=64))
-FEW_POINTS = CriterionConfig(num_points=1024, matching="cells")
+FEW_POINTS = CriterionConfig(num_points=1024, matching="cells", dice_smoothing=1 / 12544)
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
 
 

@@ -45,7 +45,8 @@ def losses_for(crop: int) -> CriterionConfig:
     default, points = CriterionConfig(), num_points(crop)
     if points == default.num_points:
         return default
-    return replace(default, num_points=points, matching="cells")
+    fraction = 1 / default.num_points
+    return replace(default, num_points=points, matching="cells", dice_smoothing=fraction)
 
 
 def no_object_weight(larger: float, side: float) -> float:

@@ -12,7 +12,7 @@ export PYTHONWARNINGS ?=
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(VENV)/.installed  ## segment a rendered field of nuclei, or IMAGE=your.png
+demo: $(VENV)/.installed  ## segment rendered scenes in three tasks, or IMAGE=cells.png
 	$(BIN)/python scripts/demo.py $(IMAGE)
 
 test: $(VENV)/.installed-dev  ## run the core tests: under ten minutes on two cores, no network

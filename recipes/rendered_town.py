@@ -93,13 +93,17 @@ def main() -> None:
     """Write the dataset that the command line describes, with a progress bar."""
     parser = argparse.ArgumentParser(description="Write a dataset of rendered views of towns.")
     parser.add_argument("out", type=Path, help="folder to write, new or empty")
-    parser.add_argument("--train", type=int, default=2000, help="number of training images")
-    parser.add_argument("--val", type=int, default=200, help="number of validation images")
+    parser.add_argument(
+        "--train", type=int, default=2000, help="number of training images; 0 for none"
+    )
+    parser.add_argument(
+        "--val", type=int, default=200, help="number of validation images; 0 for none"
+    )
     parser.add_argument("--size", type=int, default=512, help="height and width in pixels")
     parser.add_argument("--seed", type=int, default=0, help="seed of the dataset")
     parser.add_argument("--workers", type=int, help="number of processes; one per core by default")
     options = parser.parse_args()
-    counts = {"train": options.train, "val": options.val}
+    counts = {split: n for split, n in (("train", options.train), ("val", options.val)) if n}
     with Progress(console=Console(stderr=True)) as bars:
         rows = {split: bars.add_task(split, total=count) for split, count in counts.items()}
         write_dataset(

@@ -22,7 +22,8 @@ COLUMNS = (
 )
 """Columns of the README's table: name of the dataset, its key, and metric."""
 
-CARD = "src/unimask/weights/nuclei/README.md"
+BUNDLED = ("nuclei", "rendered-town")
+CARD = "src/unimask/weights/{}/README.md"
 METRICS = ("PQ", "AP", "mIoU")
 
 
@@ -55,7 +56,9 @@ def summary_table(models: Iterable[PublishedModel]) -> str:
     heads = [f"{name} {metric}" for name, _, metric in COLUMNS]
     rows = [f"| checkpoints | number | {' | '.join(heads)} | licence |"]
     rows.append("|---" * (len(heads) + 3) + "|")
-    rows.append(f"| `nuclei`, bundled ([card]({CARD})) | 1 |{' |' * len(heads)} Apache-2.0 |")
+    for name in BUNDLED:
+        card = CARD.format(name)
+        rows.append(f"| `{name}`, bundled ([card]({card})) | 1 |{' |' * len(heads)} Apache-2.0 |")
     for family, title in FAMILIES.items():
         members = [model for model in models if model.family == family]
         licence = ", ".join(sorted({model.licence for model in members}))

@@ -20,6 +20,7 @@ def test_oneformers_fit_every_task(command):
 def test_bundled_models_come_first(command):
     code, printed, _ = command("models")
     assert code == 0 and printed.startswith("nuclei: bundled")
+    assert printed.splitlines()[1].startswith("rendered-town: bundled")
 
 
 def test_configurations_without_weights_are_listed_separately(command):

@@ -4,6 +4,8 @@ import pytest
 
 import unimask
 from unimask.errors import CheckpointError
+from unimask.inference.load import bundled_names
+from unimask.inference.names import BUNDLED_WEIGHTS
 from unimask.presets import PRESETS
 from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import published_models
@@ -23,12 +25,14 @@ def test_loading_is_refused_and_published_weights_are_named(name):
     )
     models = [MODELS[known] for known in names if known in MODELS]
     addresses = {model.hub or model.file for model in models}
-    assert ("none of this one" in message) == (not models and name != "unimask-nano")
+    assert ("none of this one" in message) == (not models and name not in BUNDLED_WEIGHTS)
     assert not models or any(place in message for place in addresses)
     if name in MODELS:
         assert (MODELS[name].hub or MODELS[name].file) in message
 
 
-def test_the_bundled_model_is_named():
-    with pytest.raises(CheckpointError, match=r"load weights of it: nuclei$"):
-        unimask.load("unimask-nano")
+@pytest.mark.parametrize(("preset", "name"), BUNDLED_WEIGHTS.items())
+def test_the_bundled_model_is_named(preset, name):
+    assert name in bundled_names()
+    with pytest.raises(CheckpointError, match=rf"load weights of it: {name}$"):
+        unimask.load(preset)

@@ -16,6 +16,7 @@ from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
 CELLS = CriterionConfig(num_points=50, matching="cells")
+SMOOTHED = CriterionConfig(num_points=50, matching="cells", dice_smoothing=0.2)
 CLASSES, QUERIES = 3, 5
 
 
@@ -71,9 +72,9 @@ def bce(x, t):
     return np.logaddexp(0, x) - x * t
 
 
-def dice(x, t):
-    p = 1 / (1 + np.exp(-x))
-    return 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+def dice(x, t, fraction=None):
+    p, added = 1 / (1 + np.exp(-x)), 1 if fraction is None else fraction * len(x)
+    return 1 - (2 * (p * t).sum() + added) / (p.sum() + t.sum() + added)
 
 
 def reference_losses(layers, targets, points, config=CONFIG):
@@ -96,7 +97,7 @@ def reference_losses(layers, targets, points, config=CONFIG):
                     [
                         -2 * probs[q, labels[n]]
                         + 5 * bce(compared[q], truth[n]).mean()
-                        + 5 * dice(compared[q], truth[n])
+                        + 5 * dice(compared[q], truth[n], config.dice_smoothing)
                         for n in range(len(labels))
                     ]
                     for q in range(QUERIES)
@@ -110,7 +111,7 @@ def reference_losses(layers, targets, points, config=CONFIG):
             for n, q in enumerate(best):
                 query_labels[q] = labels[n]
                 mask_sum += bce(sampled_logits[q], sampled_truth[n]).mean()
-                dice_sum += dice(sampled_logits[q], sampled_truth[n])
+                dice_sum += dice(sampled_logits[q], sampled_truth[n], config.dice_smoothing)
             for q in range(QUERIES):
                 weight = config.no_object_weight if query_labels[q] == CLASSES else 1.0
                 entropy -= weight * np.log(probs[q, query_labels[q]])
@@ -144,7 +145,9 @@ def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
     return output, targets, layer_values
 
 
-@pytest.mark.parametrize("config", [CONFIG, CELLS], ids=["points", "cells"])
+@pytest.mark.parametrize(
+    "config", [CONFIG, CELLS, SMOOTHED], ids=["points", "cells", "cells, smoothed"]
+)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
 def test_losses_equal_the_reference(seed, objects, config):

@@ -6,7 +6,7 @@ from unimask.presets import PRESETS
 from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import PublishedModel, published_models
 
-BUNDLED_WEIGHTS = {"unimask-nano": "nuclei"}
+BUNDLED_WEIGHTS = {"unimask-nano": "nuclei", "unimask-lite0": "rendered-town"}
 """Bundled weights of each preset."""
 
 EXAMPLES = (

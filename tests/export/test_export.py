@@ -25,6 +25,7 @@ from export.plain_runtime import PlainModel  # noqa: E402
 
 import unimask.export.export as exporting  # noqa: E402
 from unimask.export import ExportSettings, export_onnx  # noqa: E402
+from unimask.export.formats import ONNX  # noqa: E402
 
 pytestmark = [
     pytest.mark.extra,
@@ -142,14 +143,14 @@ def test_foreign_files_are_replaced_only_on_request(tmp_path, name):
     with pytest.raises(OutputError, match="was not written by unimask and is not replaced"):
         export_onnx(tiny_predictor(), tmp_path / "model.onnx", ExportSettings(size=SIZE))
     assert (tmp_path / name).read_text() == "mine"
-    exporting.check_output(tmp_path / "model.onnx", overwrite=True)
+    ONNX.check_output(tmp_path / "model.onnx", "float32", overwrite=True)
 
 
 def test_an_own_file_is_replaced(exported, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(exported.read_bytes())
     (tmp_path / "model.onnx.data").write_text("weights")
-    exporting.check_output(path)
+    ONNX.check_output(path, "float32")
 
 
 def test_networks_for_training_are_exported_and_stay_trainable(tmp_path):

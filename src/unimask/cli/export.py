@@ -13,7 +13,7 @@ from unimask.formats.terminal import Terminal
 if TYPE_CHECKING:
     from unimask.inference.upload import Upload
 
-FORMATS = ("huggingface", "onnx")
+FORMATS = ("huggingface", "onnx", "openvino")
 
 
 @app.command()
@@ -31,40 +31,40 @@ def export(
         typer.Option(
             "--out",
             "-o",
-            help="Output: a folder for huggingface, a file for onnx. Required without --push.",
+            help="Output: a folder for huggingface, a .onnx or .xml file. Required without --push.",
         ),
     ] = None,
     format: Annotated[
         str,
         typer.Option(
-            help="Format to write: huggingface (a folder that transformers and unimask load) or "
-            "onnx (a file that ONNX Runtime, TensorRT and unimask run)."
+            help="Format to write: huggingface (a folder that transformers and unimask load), "
+            "onnx (a file that ONNX Runtime, TensorRT and unimask run) or openvino."
         ),
     ] = "huggingface",
     size: Annotated[
         str | None,
         typer.Option(
-            help="onnx: size of the network's input as HEIGHTxWIDTH; by default the size to which "
-            "the model resizes an image of 480x640."
+            help="Graphs: size of the network's input as HEIGHTxWIDTH; by default the size to "
+            "which the model resizes an image of 480x640."
         ),
     ] = None,
     batch: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65536, help="onnx: number of images per call.", show_default="any number"
+            min=1, max=65536, help="Graphs: number of images per call.", show_default="any number"
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="onnx: the only task of a OneFormer's graph; by default the graph has an input "
+            help="Graphs: the only task of a OneFormer's graph; by default the graph has an input "
             "that selects the task."
         ),
     ] = None,
     input_dtype: Annotated[
         str | None,
         typer.Option(
-            help="onnx: type of the input's pixels: float32 or uint8.", show_default="float32"
+            help="Graphs: type of the input's pixels: float32 or uint8.", show_default="float32"
         ),
     ] = None,
     opset: Annotated[
@@ -74,11 +74,18 @@ def export(
             show_default="18",
         ),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="openvino: float32, float16 (half the file) or int8 (faster; needs --images).",
+            show_default="float32",
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            help="onnx: folder with images on which the file is compared with the model, in "
-            "addition to rendered and random ones."
+            help="Graphs: folder with images on which the file is compared with the model, in "
+            "addition to rendered and random ones; int8 is calibrated on them."
         ),
     ] = None,
     push: Annotated[
@@ -121,6 +128,7 @@ def export(
         "task": task,
         "input_dtype": input_dtype,
         "opset": opset,
+        "precision": precision,
     }
     settings = {name: value for name, value in options.items() if value is not None}
     upload_options = {
@@ -131,14 +139,16 @@ def export(
     }
     upload = {name: value for name, value in upload_options.items() if value is not None}
     check_destination(out, push, upload)
-    if format == "onnx":
+    if format != "huggingface":
         if out is None or push is not None:
             raise SettingsError("--push belongs to --format huggingface: pass --out instead")
-        export_graph(model, out, settings, images, overwrite)
+        if opset is not None and format != "onnx":
+            raise SettingsError("--opset belongs to --format onnx: add it, or leave it out")
+        export_graph(format, model, out, settings, images, overwrite)
         return
     for name in [*settings, *(["images"] if images else []), *(["overwrite"] if overwrite else [])]:
         option = "--" + name.replace("_", "-")
-        raise SettingsError(f"{option} belongs to --format onnx: add it, or leave it out")
+        raise SettingsError(f"{option} belongs to --format onnx or openvino: add one")
     uploader = None if push is None else open_upload(push, upload)
     if out is not None:
         export_huggingface(model, out)
@@ -204,12 +214,20 @@ def export_huggingface(model: str, out: Path) -> None:
 
 
 def export_graph(
-    model: str, out: Path, settings: dict[str, Any], images: Path | None, overwrite: bool
+    format: str,
+    model: str,
+    out: Path,
+    settings: dict[str, Any],
+    images: Path | None,
+    overwrite: bool,
 ) -> None:
-    """Write an ONNX file and print how well it agrees with the model."""
-    from unimask.export import ExportSettings, check_output, export_onnx
+    """Write a graph and print how well it agrees with the model."""
+    from unimask.export import GRAPH_FORMATS, ExportSettings, export_onnx, export_openvino
 
-    check_output(out, overwrite=overwrite)
+    precision = settings.get("precision", "float32")
+    GRAPH_FORMATS[format].check_output(out, precision, overwrite=overwrite)
+    if precision == "int8" and images is None:
+        raise SettingsError("--precision int8 is calibrated on images: add --images FOLDER")
     from unimask.inference import load
     from unimask.inference.sources import open_sources
     from unimask.processing.images import read_image
@@ -219,7 +237,8 @@ def export_graph(
     arrays = [read_image(source, channels=predictor.channels) for source in sources]
     console = Terminal()
     with console.status("exporting") as status:
-        report = export_onnx(
+        write = export_onnx if format == "onnx" else export_openvino
+        report = write(
             predictor,
             out,
             ExportSettings(**settings),

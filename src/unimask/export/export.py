@@ -5,18 +5,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import nn
 
-from unimask.errors import MissingExtraError, SettingsError
-from unimask.export.images import rendered_image
-from unimask.export.verification import Agreement, check_agreement, compare_predictors
+from unimask.errors import SettingsError
+from unimask.export.formats import ONNX, OPENVINO, GraphFormat, Precision
+from unimask.export.images import rendered_image, spread
+from unimask.export.verification import (
+    TOLERANCES,
+    Agreement,
+    check_agreement,
+    compare_predictors,
+)
 from unimask.formats.atomic import partial_path
-from unimask.formats.output_file import check_output_files, is_written_by_unimask
-from unimask.inference.exported import ExportedPredictor
+from unimask.inference.exported import ExportedPredictor, open_network
 from unimask.inference.precision import precision_name
 from unimask.inference.predictor import Predictor
 from unimask.labels import Task
@@ -24,7 +28,11 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.processing.images import ImageArray
 from unimask.processing.preprocess import input_size, padded_size
 from unimask.published.zoo import published_models
-from unimask.runtimes.metadata import EXTERNAL_SUFFIX, ExportedDescription, GraphInput
+from unimask.runtimes.metadata import ExportedDescription, GraphInput
+
+if TYPE_CHECKING:
+    from onnx import ModelProto  # pyright: ignore[reportMissingImports]
+    from torch.export import ExportedProgram
 
 USUAL_IMAGE = (480, 640)
 """Size of the image whose network input is the default size of a graph: 4 to 3, as in COCO."""
@@ -32,8 +40,8 @@ USUAL_IMAGE = (480, 640)
 MAX_SIDE = 8192
 """Largest height or width of a graph."""
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""Packages of the extra `export`."""
+MAX_INT8_IMAGES = 16
+"""Largest number of images on which int8 is compared with the network."""
 
 OPSETS = (18, 17)
 """Opsets that can be written: from 20 on TensorRT reads GridSample wrongly."""
@@ -53,6 +61,8 @@ class ExportSettings:
         task: Task of OneFormer's graph; None for an input that selects it.
         input_dtype: Dtype of the images.
         opset: Opset of the ONNX file: 18 or 17.
+        precision: Precision of the weights in OpenVINO files: float32; float16, which halves the
+            file and is computed in float32; or int8, in which also activations are computed.
     """
 
     size: tuple[int, int] | None = None
@@ -60,6 +70,7 @@ class ExportSettings:
     task: str | None = None
     input_dtype: Literal["float32", "uint8"] = "float32"
     opset: int = 18
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,63 +115,139 @@ def export_onnx(
         OutputError: The file cannot be written, or would replace one that unimask did not write.
         SettingsError: The model or a setting cannot be exported, or the file gives other answers.
     """
-    path = Path(path)
-    check_output(path, overwrite=overwrite)
-    check_settings(model, settings)
-    from unimask.export.graph import ExportedSegmenter, capture
-    from unimask.export.onnx_graph import to_onnx, write_onnx
-    from unimask.runtimes.onnx_runtime import OnnxNetwork
+    return export_graph(ONNX, model, Path(path), settings, images, overwrite, progress)
+
+
+def export_openvino(
+    model: Predictor,
+    path: str | Path,
+    settings: ExportSettings = ExportSettings(),
+    *,
+    images: Sequence[ImageArray] = (),
+    overwrite: bool = False,
+    progress: Progress = lambda step: None,
+) -> ExportReport:
+    """Export a model to an OpenVINO file, run it, and compare it with the model.
+
+    Args:
+        model: Model on the CPU in float32.
+        path: File to write, with the suffix .xml; weights are written to a .bin file beside it. No
+            file is left if anything fails.
+        settings: Size, batch, task, dtype and precision of the graph.
+        images: Images on which the file is compared with the model, in addition to rendered and
+            random ones. int8 is calibrated on them, and compared on them alone.
+        overwrite: Whether files that unimask did not write may be replaced.
+        progress: Function that is called with the name of each step.
+
+    Raises:
+        MissingExtraError: A package of the extra `openvino` is not installed.
+        OutputError: The file cannot be written, or would replace one that unimask did not write.
+        SettingsError: The model or a setting cannot be exported, or the file gives other answers.
+    """
+    return export_graph(OPENVINO, model, Path(path), settings, images, overwrite, progress)
+
+
+def export_graph(
+    format: GraphFormat,
+    model: Predictor,
+    path: Path,
+    settings: ExportSettings,
+    images: Sequence[ImageArray],
+    overwrite: bool,
+    progress: Progress,
+) -> ExportReport:
+    """Write, run and compare a file of any format; see `export_onnx`."""
+    format.check_output(path, settings.precision, overwrite=overwrite)
+    check_settings(model, settings, len(images))
+    from unimask.export.onnx_graph import to_onnx
 
     description = describe_graph(model, settings)
-    rules = description.preprocessing
-    progress("capturing the network")
-    module = ExportedSegmenter(model.network, rules.mean, rules.std, description.tasks)
-    with paused_garbage_collection(), frozen(module):
-        program = capture(module.eval(), description)
-        progress("converting to ONNX")
-        graph = to_onnx(program, description, settings.opset)
-        del program
+    program = capture_network(model, description, progress)
+    progress("converting to ONNX")
+    graph = to_onnx(program, description, settings.opset)
+    del program
     with partial_path(path) as folder:
         folder.mkdir()
-        progress("checking the file")
-        files = write_onnx(graph, folder, path.name)
+        progress("calibrating int8" if settings.precision == "int8" else "writing the file")
+        files = write_graph(format, graph, description, folder / path.name, settings, images)
         del graph
         progress("comparing with the network")
-        exported = ExportedPredictor(OnnxNetwork(files[-1], "cpu"), str(path))
+        exported = ExportedPredictor(open_network(files[-1], "cpu"), str(path))
         original = with_rules(model, description)
-        shown = [rendered_image(description), *images]
-        agreement = compare_predictors(original, exported, shown)
+        agreement = compare(original, exported, settings.precision, images)
         check_agreement(agreement)
         megabytes = exported.network.weight_bytes / 1e6
-        for file in files:
-            os.replace(file, path.parent / file.name)
+        del exported  # which may hold the files open
+        move_files(files, path.parent)
     return ExportReport(path, description, agreement, megabytes)
 
 
-def check_output(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a path that cannot be written, before the model is loaded.
+def capture_network(
+    model: Predictor, description: ExportedDescription, progress: Progress
+) -> "ExportedProgram":
+    """Capture a network with its normalisation."""
+    from unimask.export.graph import ExportedSegmenter, capture
+
+    progress("capturing the network")
+    rules = description.preprocessing
+    module = ExportedSegmenter(model.network, rules.mean, rules.std, description.tasks)
+    with paused_garbage_collection(), frozen(module):
+        return capture(module.eval(), description)
+
+
+def write_graph(
+    format: GraphFormat,
+    graph: "ModelProto",
+    description: ExportedDescription,
+    path: Path,
+    settings: ExportSettings,
+    images: Sequence[ImageArray],
+) -> list[Path]:
+    """Write a graph; return its files, the last one the graph."""
+    if format is ONNX:
+        from unimask.export.onnx_graph import write_onnx
+
+        return write_onnx(graph, path.parent, path.name)
+    from unimask.export.openvino_graph import write_openvino
+
+    return write_openvino(graph, description, path, settings.precision, images)
+
+
+def compare(
+    original: Predictor,
+    exported: ExportedPredictor,
+    precision: Precision,
+    images: Sequence[ImageArray],
+) -> Agreement:
+    """Compare a file with its network; int8 only on images of the kind it is calibrated for."""
+    if precision == "int8":
+        shown, num_random = spread(images, MAX_INT8_IMAGES), 0
+    else:
+        shown, num_random = [rendered_image(exported.network.description), *images], 1
+    return compare_predictors(
+        original, exported, shown, num_random=num_random, tolerance=TOLERANCES[precision]
+    )
+
+
+def move_files(files: Sequence[Path], folder: Path) -> None:
+    """Move complete files into place; an interruption leaves none that did not exist before."""
+    new = [folder / file.name for file in files if not (folder / file.name).exists()]
+    try:
+        for file in files:
+            os.replace(file, folder / file.name)
+    except BaseException:
+        for file in new:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def check_settings(model: Predictor, settings: ExportSettings, num_images: int) -> None:
+    """Refuse before any work what cannot be exported.
 
     Args:
-        path: File to write. Large weights are written to a second file beside it.
-        overwrite: Whether files that unimask did not write may be replaced.
-
-    Raises:
-        MissingExtraError: A package of the extra `export` is not installed.
-        OutputError: The folder is not writable, the path is a folder, or a file is in the way.
-        SettingsError: The path has another suffix than .onnx.
-    """
-    for package in PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "export")
-    if path.suffix.lower() != ".onnx":
-        raise SettingsError(f"{path}: name the file with the suffix .onnx")
-    weights = path.with_name(path.name + EXTERNAL_SUFFIX)
-    has_own_weights = is_written_by_unimask(path)  # those of a graph that unimask wrote
-    check_output_files(path, None if has_own_weights else weights, overwrite=overwrite)
-
-
-def check_settings(model: Predictor, settings: ExportSettings) -> None:
-    """Refuse before any work what cannot be exported.
+        model: Model to export.
+        settings: Settings of the export.
+        num_images: Number of images for comparison and calibration.
 
     Raises:
         SettingsError: The model or a setting cannot be exported.
@@ -177,6 +264,11 @@ def check_settings(model: Predictor, settings: ExportSettings) -> None:
         raise SettingsError(f"input dtype {settings.input_dtype!r}: choose float32 or uint8")
     if settings.batch is not None and settings.batch < 1:
         raise SettingsError(f"batch {settings.batch}: pass a positive number, or dynamic")
+    if settings.precision == "int8" and num_images == 0:
+        raise SettingsError(
+            "int8 is calibrated on images of the kind that the model will see: pass some (--images "
+            "FOLDER)"
+        )
     size = settings.size or (1, 1)
     if min(size) < 1 or max(size) > MAX_SIDE:
         raise SettingsError(f"size {size[0]}x{size[1]}: height and width go from 1 to {MAX_SIDE}")

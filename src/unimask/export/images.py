@@ -1,4 +1,6 @@
-"""A rendered image on which exported files are compared with their networks."""
+"""Images on which exported files are compared with their networks."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,3 +19,9 @@ def rendered_image(description: ExportedDescription) -> ImageArray:
     grey = image if image.ndim == 2 else image[..., 0]
     strengths = np.linspace(1.0, 0.6, channels) if channels > 1 else np.ones(1)
     return np.clip(grey[..., None] * strengths, 0, 255).astype(np.uint8)
+
+
+def spread(images: Sequence[ImageArray], most: int) -> list[ImageArray]:
+    """Return at most `most` images, evenly spaced over all."""
+    indices = np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)
+    return [images[index] for index in indices]

@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from unimask.errors import SettingsError, one_line
 from unimask.export.opset17 import to_opset17
 from unimask.runtimes.metadata import EXTERNAL_SUFFIX, ExportedDescription, to_metadata
-from unimask.runtimes.onnx_runtime import OUTPUTS
+from unimask.runtimes.signature import OUTPUTS
 
 EXPORTER_OPSET = 18
 """Opset that PyTorch writes; its converters to lower ones fail."""

@@ -8,26 +8,41 @@ import torch
 from torch import Tensor
 
 from unimask.errors import SettingsError
+from unimask.export.formats import Precision
 from unimask.inference.exported import ExportedPredictor
 from unimask.inference.predictor import Predictor
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
 from unimask.processing.images import MAX_PIXELS, ImageArray
-from unimask.processing.preprocess import Preprocessed
 from unimask.results import Result
-
-MAX_LOGIT_ERROR = 1e-3
-"""Largest difference of logits, relative to the greatest one."""
 
 LOGIT_SHARE = 0.999
 """Share of the logits that must be as close. Where a mask logit is almost 0, rounding decides
 whether masked attention reads its position, which changes all logits of a query."""
 
-MIN_EQUAL_PIXELS = 0.999
-"""Smallest share of pixels with equal decisions."""
 
-NUM_RANDOM = 1
-"""Number of random images; they have the size of masks, in which decisions are fast."""
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Largest difference of an exported file from its network.
+
+    Attributes:
+        logit_error: Largest difference of `LOGIT_SHARE` of the logits, relative to the greatest.
+        equal_pixels: Smallest share of pixels with equal decisions, from 0 to 1.
+        min_score: Smallest score of the instances that are compared; None for that of predictions.
+            Rounded weights order the others, which have scores near 0, differently.
+    """
+
+    logit_error: float
+    equal_pixels: float
+    min_score: float | None = None
+
+
+# Rounded weights change the order of selected queries, and with it all logits.
+TOLERANCES: dict[Precision, Tolerance] = {
+    "float32": Tolerance(1e-3, 0.999, min_score=0.0),
+    "float16": Tolerance(float("inf"), 0.99),
+    "int8": Tolerance(float("inf"), 0.95),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +56,21 @@ class Agreement:
         max_logit_error: Greatest difference of logits, relative to the greatest logit.
         equal_pixels: Per task, the share of pixels with equal decisions among those that either
             assigns to a class or segment, from 0 to 1.
+        tolerance: Largest difference allowed.
     """
 
     images: int
     logit_error: float
     max_logit_error: float
     equal_pixels: dict[Task, float]
+    tolerance: Tolerance = TOLERANCES["float32"]
 
     @property
     def is_within_tolerance(self) -> bool:
         """Whether logits and decisions are equal enough."""
-        shares = self.equal_pixels.values()
-        return self.logit_error <= MAX_LOGIT_ERROR and min(shares) >= MIN_EQUAL_PIXELS
+        share = min(self.equal_pixels.values())
+        tolerance = self.tolerance
+        return self.logit_error <= tolerance.logit_error and share >= tolerance.equal_pixels
 
     def describe(self) -> str:
         """Describe the agreement in one line."""
@@ -68,7 +86,12 @@ class Agreement:
 
 @torch.inference_mode()
 def compare_predictors(
-    original: Predictor, exported: ExportedPredictor, images: Sequence[ImageArray]
+    original: Predictor,
+    exported: ExportedPredictor,
+    images: Sequence[ImageArray],
+    *,
+    num_random: int = 1,
+    tolerance: Tolerance = TOLERANCES["float32"],
 ) -> Agreement:
     """Compare logits and decisions on random images and on the given ones.
 
@@ -76,12 +99,15 @@ def compare_predictors(
         original: Model with the preprocessing of the exported file.
         exported: The exported file.
         images: Images to compare on, in addition to random ones.
+        num_random: Number of random images; they have the size of masks, in which decisions are
+            fast.
+        tolerance: Largest difference allowed.
     """
     height, width = exported.network.description.input.size
     random = np.random.default_rng(0)
     noise = [
         random.integers(0, 256, (-(-height // 4), -(-width // 4), exported.channels), np.uint8)
-        for _ in range(NUM_RANDOM)
+        for _ in range(num_random)
     ]
     errors: list[tuple[float, float]] = []
     counts: dict[Task, np.ndarray] = {task: np.zeros(2, np.int64) for task in exported.tasks}
@@ -101,13 +127,16 @@ def compare_predictors(
                     exported.logits(second.pixel_values[None], task),
                 )
                 errors += logit_errors(*outputs)
-            results = (decide(original, output, first, task) for output in outputs)
+            min_score = tolerance.min_score if task == "instance" else None
+            results = (
+                original.postprocess(output, 0, first, task, min_score, False) for output in outputs
+            )
             counts[task] += count_equal_pixels(*results)
     shares: dict[Task, float] = {
         task: float(equal / total) if total else 1.0 for task, (equal, total) in counts.items()
     }
     common, greatest = (max(values) for values in zip(*errors, strict=True))
-    return Agreement(len(everything), common, greatest, shares)
+    return Agreement(len(everything), common, greatest, shares, tolerance)
 
 
 def normalise_pixels(pixel_values: Tensor, model: Predictor) -> Tensor:
@@ -129,14 +158,6 @@ def logit_errors(ours: SegmenterOutput, theirs: SegmenterOutput) -> list[tuple[f
         common = error.kthvalue(max(1, int(LOGIT_SHARE * len(error)))).values
         errors.append((float(common), float(error.max())))
     return errors
-
-
-def decide(
-    model: Predictor, output: SegmenterOutput, preprocessed: Preprocessed, task: Task
-) -> Result:
-    """Post-process logits; instances of any score count, so that there are decisions."""
-    threshold = 0.0 if task == "instance" else None
-    return model.postprocess(output, 0, preprocessed, task, threshold, False)
 
 
 def count_equal_pixels(ours: Result, theirs: Result) -> tuple[int, int]:

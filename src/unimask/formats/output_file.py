@@ -20,6 +20,9 @@ GENERATOR_KEY = '{\n  "generator": "unimask '
 ONNX_PRODUCER = b"\x12\x07unimask"
 """Producer of ONNX files, as encoded in their first bytes: field 2, 7 bytes long."""
 
+OPENVINO_NAME = b'<net name="unimask '
+"""Name of the graph in OpenVINO files."""
+
 EXIF_SOFTWARE = 0x0131
 """EXIF tag of the software that wrote an image."""
 
@@ -72,7 +75,7 @@ def is_written_by_unimask(path: Path) -> bool:
         return False
     if beginning.startswith(GENERATOR_KEY.encode()) or GENERATOR_TAG.encode() in beginning:
         return True
-    if ONNX_PRODUCER in beginning[:16]:
+    if ONNX_PRODUCER in beginning[:16] or OPENVINO_NAME in beginning:
         return True
     from PIL import Image  # It would slow down each start of the CLI.
 

@@ -14,7 +14,7 @@ from unimask.processing.images import ImageArray
 from unimask.processing.preprocess import Preprocessed, preprocess_unnormalised
 from unimask.runtimes.network import RuntimeNetwork
 
-EXPORTED_SUFFIXES = (".onnx",)
+EXPORTED_SUFFIXES = (".onnx", ".xml")
 """Suffixes of exported files."""
 
 
@@ -84,8 +84,8 @@ def is_exported(source: str | Path) -> bool:
     return Path(source).suffix.lower() in EXPORTED_SUFFIXES
 
 
-def load_exported(source: str | Path, device: str) -> ExportedPredictor:
-    """Load an exported file in its runtime.
+def open_network(path: Path, device: str) -> RuntimeNetwork:
+    """Open an exported file in the runtime of its suffix.
 
     Raises:
         CheckpointError: The file does not exist, is damaged, or is of another program.
@@ -93,6 +93,15 @@ def load_exported(source: str | Path, device: str) -> ExportedPredictor:
         SettingsError: The device is not available.
     """
     # Imported here: only users of exported files pay for the runtime.
+    if path.suffix.lower() == ".xml":
+        from unimask.runtimes.openvino_runtime import OpenVinoNetwork
+
+        return OpenVinoNetwork(path, device)
     from unimask.runtimes.onnx_runtime import OnnxNetwork
 
-    return ExportedPredictor(OnnxNetwork(Path(source).expanduser(), device), str(source))
+    return OnnxNetwork(path, device)
+
+
+def load_exported(source: str | Path, device: str) -> ExportedPredictor:
+    """Load an exported file in its runtime; see `open_network` for the errors."""
+    return ExportedPredictor(open_network(Path(source).expanduser(), device), str(source))

@@ -43,8 +43,9 @@ def load(
         source: A bundled name (`nuclei`), a folder in the Hugging Face schema, the folder of a
             training run (its best weights), a file as the authors publish them (`.pkl`, `.pth`;
             no code in it is run), a Hub id (`owner/model`, or `owner/model@revision`), or a file
-            of `unimask export` (`.onnx`), which ONNX Runtime computes.
+            of `unimask export` (`.onnx` or `.xml`), which ONNX Runtime or OpenVINO computes.
         device: Any device name of PyTorch, or "auto": CUDA, else Apple's MPS, else the CPU.
+            OpenVINO's are cpu, gpu and npu.
         dtype: Dtype of weights and computation. "auto" takes bfloat16 on GPUs that support it,
             float16 on older GPUs, and on CPUs bfloat16 if it is at least 1.3 times as fast as
             float32, which is measured once per processor (0.1 s); float32 elsewhere. "int8"

@@ -6,6 +6,7 @@ unimask read one entry with one JSON parser.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,13 @@ GENERATOR = f"unimask {__version__}"
 
 EXTERNAL_SUFFIX = ".data"
 """Suffix of the file of external weights, appended to the name of the ONNX file."""
+
+
+def weights_path(path: Path) -> Path:
+    """Return the file of weights beside a graph; ONNX files have one above 2 GB only."""
+    if path.suffix.lower() == ".xml":
+        return path.with_suffix(".bin")
+    return path.with_name(path.name + EXTERNAL_SUFFIX)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

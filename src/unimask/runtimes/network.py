@@ -1,6 +1,7 @@
 """Networks that another runtime computes, behind the same call as PyTorch's."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
-from unimask.runtimes.metadata import ExportedDescription
+from unimask.runtimes.metadata import ExportedDescription, weights_path
 
 Arrays = dict[str, np.ndarray]
 
@@ -18,20 +19,23 @@ class RuntimeNetwork(nn.Module, ABC):
 
     Args:
         description: Inputs of the graph and the order of its tasks.
+        path: File of the graph.
     """
 
-    def __init__(self, description: ExportedDescription) -> None:
+    def __init__(self, description: ExportedDescription, path: Path) -> None:
         super().__init__()
         self.description = description
+        self.path = path
 
     @abstractmethod
     def run(self, inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
         """Compute class and mask logits of the inputs by name."""
 
     @property
-    @abstractmethod
     def weight_bytes(self) -> int:
-        """Size of the weights in bytes."""
+        """Size of the file with its external weights, in bytes."""
+        files = (self.path, weights_path(self.path))
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def forward(self, pixel_values: Tensor, task: Task | None = None) -> SegmenterOutput:
         """Compute class and mask logits for every query.

@@ -7,21 +7,14 @@ import numpy as np
 import torch
 
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError, one_line
-from unimask.runtimes.metadata import (
-    EXTERNAL_SUFFIX,
-    ExportedDescription,
-    from_metadata,
-    has_metadata,
-)
 from unimask.runtimes.network import Arrays, RuntimeNetwork
+from unimask.runtimes.signature import OUTPUTS, Signature, TensorSpec, read_description
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # pyright: ignore[reportMissingImports]
 
-INPUT_DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-"""Dtypes of images by ONNX Runtime's names."""
-
-OUTPUTS = ("class_logits", "mask_logits")
+DTYPES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
+"""NumPy's names of dtypes by ONNX Runtime's."""
 
 
 class OnnxNetwork(RuntimeNetwork):
@@ -39,8 +32,10 @@ class OnnxNetwork(RuntimeNetwork):
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         session = open_session(path, device)
-        super().__init__(read_description(session, path))
-        self.session, self.path = session, path
+        metadata = session.get_modelmeta().custom_metadata_map
+        description = read_description(metadata, read_signature(session), str(path))
+        super().__init__(description, path)
+        self.session = session
 
     def run(self, inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
         """Compute class and mask logits of the inputs by name.
@@ -53,12 +48,6 @@ class OnnxNetwork(RuntimeNetwork):
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise SettingsError(f"{self.path} fails in ONNX Runtime: {one_line(error)}") from None
         return classes, masks  # type: ignore[return-value]
-
-    @property
-    def weight_bytes(self) -> int:
-        """Size of the file with its external data."""
-        external = self.path.with_name(self.path.name + EXTERNAL_SUFFIX)
-        return sum(file.stat().st_size for file in (self.path, external) if file.is_file())
 
 
 def open_session(path: Path, device: str) -> "InferenceSession":
@@ -111,28 +100,16 @@ def choose_providers(device: str, available: list[str]) -> list[str | tuple[str,
     raise SettingsError(f"device {device!r}: an ONNX file runs on auto, cpu or cuda")
 
 
-def read_description(session: "InferenceSession", path: Path) -> ExportedDescription:
-    """Read the metadata of a file and check that they fit the graph.
-
-    Raises:
-        CheckpointError: The file is not an export of unimask, or its metadata contradict the graph.
-    """
-    metadata = session.get_modelmeta().custom_metadata_map
-    if not has_metadata(metadata):
-        raise CheckpointError(
-            f"{path} was not exported by unimask: it has no metadata about classes and image "
-            "sizes; export with unimask export, or run it with onnxruntime and pass its logits to "
-            "unimask.postprocess"
-        )
-    description = from_metadata(metadata, str(path))
-    inputs = {node.name: node for node in session.get_inputs()}
-    outputs = {node.name for node in session.get_outputs()}
-    images = inputs.get("pixel_values")
-    expected = {"pixel_values", "task"} if description.takes_task else {"pixel_values"}
-    if images is None or inputs.keys() != expected or not outputs.issuperset(OUTPUTS):
-        raise CheckpointError(f"{path} has other inputs or outputs than its metadata say")
-    shape = [description.input.channels, *description.input.size]
-    is_same = list(images.shape[1:]) == shape
-    if not is_same or INPUT_DTYPES.get(images.type) != description.input.dtype:
-        raise CheckpointError(f"{path} takes other images than its metadata say: export it again")
-    return description
+def read_signature(session: "InferenceSession") -> Signature:
+    """Return the inputs and outputs of a graph."""
+    inputs, outputs = (
+        {
+            node.name: TensorSpec(
+                DTYPES.get(str(node.type), str(node.type)),
+                tuple(side if isinstance(side, int) else None for side in node.shape),
+            )
+            for node in nodes
+        }
+        for nodes in (session.get_inputs(), session.get_outputs())
+    )
+    return Signature(inputs, outputs)

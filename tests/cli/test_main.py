@@ -33,7 +33,7 @@ WRONG = {
     "no verb of that name": (("frobnicate",), "unimask --help"),
     "no image": (("predict",), "unimask predict --help"),
     "an empty path": (("predict", "", "-m", "nuclei"), "empty path"),
-    "no such option": (("predict", "x.png", "--scale", "2"), "unimask predict --help"),
+    "no such option": (("predict", "x.png", "--resize", "2"), "unimask predict --help"),
     "no number": (("predict", "x.png", "--threshold", "much"), "unimask predict --help"),
     "out of range": (("predict", "x.png", "--threshold", "2"), "unimask predict --help"),
     "no device": (
@@ -44,7 +44,7 @@ WRONG = {
         ("predict", "x.png", "-m", "nuclei", "--device", "meta"),
         "this machine has auto, cpu",
     ),
-    "no dtype": (("predict", "x.png", "-m", "nuclei", "--dtype", "int8"), "bfloat16"),
+    "no dtype": (("predict", "x.png", "-m", "nuclei", "--dtype", "int4"), "bfloat16"),
     "no window": (("predict", "x.png", "--window", "wide"), "LOW,HIGH"),
 }
 

@@ -58,12 +58,12 @@ def open_session(path: Path, device: str) -> "InferenceSession":
         MissingExtraError: ONNX Runtime is not installed.
         SettingsError: The device is not available.
     """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: check the path")
     try:
         import onnxruntime  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise MissingExtraError("onnxruntime", "export") from None
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: check the path")
     providers = choose_providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -89,14 +89,14 @@ def read_model(path: Path) -> tuple["Core", "Model"]:
         CheckpointError: A file is missing or damaged, or has operators of a newer OpenVINO.
         MissingExtraError: OpenVINO is not installed.
     """
-    try:
-        import openvino  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise MissingExtraError("openvino", "openvino") from None
     weights = weights_path(path)
     for file in (path, weights):
         if not file.is_file():
             raise CheckpointError(f"{file} does not exist: {path} needs {weights.name} beside it")
+    try:
+        import openvino  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise MissingExtraError("openvino", "openvino") from None
     core = openvino.Core()
     try:
         return core, core.read_model(str(path), str(weights))

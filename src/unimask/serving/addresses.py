@@ -136,17 +136,17 @@ def send_request(target: Target, max_bytes: int, deadline: float) -> tuple[bytes
     timer.start()
     try:
         connection.request("GET", target.path, headers={"User-Agent": "unimask"})
-        response = connection.getresponse()
-        location = response.getheader("Location") if response.status in REDIRECTS else None
-        if location is not None:
-            return b"", location
-        if response.status != 200:
-            raise RequestError(422, f"the address answers with status {response.status}")
-        content = bytearray()
-        while chunk := response.read1(CHUNK_BYTES):
-            content += chunk
-            if len(content) > max_bytes:
-                raise too_large(max_bytes)
+        with connection.getresponse() as response:  # which holds the socket open by itself
+            location = response.getheader("Location") if response.status in REDIRECTS else None
+            if location is not None:
+                return b"", location
+            if response.status != 200:
+                raise RequestError(422, f"the address answers with status {response.status}")
+            content = bytearray()
+            while chunk := response.read1(CHUNK_BYTES):
+                content += chunk
+                if len(content) > max_bytes:
+                    raise too_large(max_bytes)
         remaining(deadline)  # else a stopped download would pass for a complete one
         return bytes(content), None
     finally:

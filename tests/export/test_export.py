@@ -170,7 +170,7 @@ def test_other_answers_leave_no_file(tmp_path, monkeypatch):
 
 
 def test_an_interruption_leaves_no_file(tmp_path, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(exporting, "compare_predictors", interrupt)

@@ -29,12 +29,22 @@ pytestmark = [
 WRITERS = {".onnx": export_onnx, ".xml": export_openvino}
 
 
-AGREEING = {name: config for name, config in NETWORKS.items() if name != "convnext"}
+def with_biases(model):
+    """Set random biases of the backbone, as after training.
+
+    Without them a constant area has features of exactly 0, and layer norms amplify whatever
+    rounding another runtime adds.
+    """
+    torch.manual_seed(0)
+    for name, weight in model.network.backbone.named_parameters():
+        if name.endswith("bias"):
+            weight.copy_(0.1 * torch.randn_like(weight))
+    return model
 
 
-@pytest.mark.parametrize("config", AGREEING.values(), ids=AGREEING)
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
 def test_a_file_gives_the_networks_answers(config, tmp_path):
-    model = tiny_predictor(config)
+    model = with_biases(tiny_predictor(config))
     report = export_openvino(model, tmp_path / "model.xml", ExportSettings(size=SIZE))
     assert report.agreement.max_logit_error < 1e-4
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model.bin", "model.xml"]
@@ -52,14 +62,6 @@ def test_a_file_gives_the_networks_answers(config, tmp_path):
             actual = loaded.logits(images, task)
             for ours, theirs in zip(actual[:2], expected[:2], strict=True):
                 assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
-
-
-def test_a_network_with_other_answers_is_refused(tmp_path):
-    """OpenVINO computes ConvNeXt differently on images that are padded."""
-    model = tiny_predictor(NETWORKS["convnext"])
-    with pytest.raises(SettingsError, match="differs from the network and was discarded"):
-        export_openvino(model, tmp_path / "model.xml", ExportSettings(size=SIZE))
-    assert not list(tmp_path.iterdir())
 
 
 def test_float16_halves_a_fixed_batch_of_bytes(tmp_path):
@@ -133,7 +135,7 @@ def converted(graph, monkeypatch):
 
 @contextmanager
 def largest_file(size):
-    """Let writing fail above a size, as on a full disk."""
+    """Make writing fail above a size, as on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:

@@ -204,14 +204,15 @@ def test_the_pointer_names_and_toggles_segments(open_page, cells, nuclei):
         f"() => document.querySelector('#tip').textContent == 'nucleus {score}'"
         " && document.querySelector('#list .current')?.dataset.id == 2"
     )
-    page.mouse.click(x, y)
+    page.mouse.click(x, y)  # which a worker answers
+    page.wait_for_selector("[data-id='2'][aria-selected=false]")
     settled(page)
-    assert page.locator("[data-id='2']").get_attribute("aria-selected") == "false"
     assert "(hidden)" in page.locator("#tip").inner_text()
-    kept = [segment for segment in result.segments if segment.id != 2]
-    assert set(np.unique(downloaded_ids(page))) == {0, *(segment.id for segment in kept)}
-    assert len(json.loads(download(page, "COCO JSON"))["annotations"]) == len(kept)
+    others = [segment for segment in result.segments if segment.id != 2]
+    assert set(np.unique(downloaded_ids(page))) == {0, *(segment.id for segment in others)}
+    assert len(json.loads(download(page, "COCO JSON"))["annotations"]) == len(others)
     page.mouse.click(x, y)
+    page.wait_for_selector("[data-id='2'][aria-selected=true]")
     settled(page)
     assert np.array_equal(downloaded_ids(page), result.segmentation)
 

@@ -9,7 +9,9 @@ import typer
 from unimask.cli.app import CompileOption, app
 from unimask.cli.messages import print_line
 from unimask.errors import MissingExtraError, SettingsError
+from unimask.serving.settings import ServerSettings
 
+DEFAULTS = ServerSettings()
 TOKEN_VARIABLE = "UNIMASK_TOKEN"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PACKAGES = {
@@ -27,8 +29,8 @@ def serve(
         typer.Argument(
             metavar="MODEL...",
             help="Models, the first being the default: a bundled name such as nuclei, a folder, a "
-            "training run, an exported .onnx file or a Hub id; NAME=MODEL sets the name that "
-            "clients use.",
+            "training run, an exported .onnx or .xml file or a Hub id; NAME=MODEL sets the name "
+            "that clients use.",
         ),
     ],
     host: Annotated[
@@ -39,27 +41,27 @@ def serve(
     ] = 8000,
     max_batch: Annotated[
         int, typer.Option(min=1, help="Largest number of images per forward pass.")
-    ] = 8,
+    ] = DEFAULTS.max_batch,
     max_wait_ms: Annotated[
         float, typer.Option(min=0, help="Longest time that an image is held to fill a batch.")
-    ] = 10.0,
+    ] = DEFAULTS.max_wait_ms,
     queue: Annotated[
         int,
         typer.Option(min=1, help="Largest number of images accepted and not yet answered."),
-    ] = 64,
+    ] = DEFAULTS.queue,
     max_upload_mb: Annotated[
         float, typer.Option(min=0.001, help="Largest size of a request in megabytes.")
-    ] = 32.0,
+    ] = DEFAULTS.max_upload_mb,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Largest number of pixels of an image.")
-    ] = 50_000_000,
+    ] = DEFAULTS.max_pixels,
     timeout_s: Annotated[
         float, typer.Option(min=0.001, help="Seconds until a request is answered with an error.")
-    ] = 30.0,
+    ] = DEFAULTS.timeout_s,
     shutdown_s: Annotated[
         float,
         typer.Option(min=0, help="Seconds to answer accepted requests after SIGTERM."),
-    ] = 30.0,
+    ] = DEFAULTS.shutdown_s,
     token: Annotated[
         str | None,
         typer.Option(
@@ -96,7 +98,6 @@ def serve(
     from unimask.serving.app import create_app
     from unimask.serving.models import ServedModel, split_names
     from unimask.serving.server import open_socket, run_server
-    from unimask.serving.settings import ServerSettings
 
     settings = ServerSettings(
         max_batch=max_batch,

@@ -52,7 +52,7 @@ class SaveMixin:
         """Upload the model and a model card to the Hugging Face Hub, in one commit.
 
         The repository is created if it does not exist. A README.md that unimask did not write is
-        kept.
+        not replaced.
 
         Args:
             repository: Hub id, "owner/name".

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ class RuntimeNetwork(nn.Module, ABC):
         description: Inputs of the graph and the order of its tasks.
         path: File of the graph.
     """
+
+    runtime: ClassVar[str]
+    """Name of the library that computes the network."""
 
     def __init__(self, description: ExportedDescription, path: Path) -> None:
         super().__init__()

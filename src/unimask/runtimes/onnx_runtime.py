@@ -30,6 +30,8 @@ class OnnxNetwork(RuntimeNetwork):
         SettingsError: The device is not available.
     """
 
+    runtime = "onnxruntime"
+
     def __init__(self, path: Path, device: str = "auto") -> None:
         session = open_session(path, device)
         metadata = session.get_modelmeta().custom_metadata_map

@@ -38,6 +38,8 @@ class OpenVinoNetwork(RuntimeNetwork):
         SettingsError: The device is not available.
     """
 
+    runtime = "openvino"
+
     def __init__(self, path: Path, device: str = "auto") -> None:
         core, model = read_model(path)
         description = read_description(read_metadata(model), read_signature(model), str(path))

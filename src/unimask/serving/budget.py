@@ -19,7 +19,7 @@ class ByteBudget:
         self.limit, self.held = limit, 0
 
     def take(self, count: int) -> None:
-        """Count bytes that are kept.
+        """Add bytes that are held.
 
         Raises:
             RequestError: They would exceed the limit.
@@ -29,7 +29,7 @@ class ByteBudget:
         self.held += count
 
     def release(self, count: int) -> None:
-        """Count bytes that are no longer kept."""
+        """Subtract bytes that are no longer held."""
         self.held -= count
 
 

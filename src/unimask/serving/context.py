@@ -1,5 +1,7 @@
 """Context of a request: the service, its id, and what the access log reports."""
 
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -35,22 +37,39 @@ def request_service(request: Request) -> Service:
 
 
 async def predict(request: Request, prediction: PredictionRequest) -> Answer:
-    """Segment an image for a client that is still connected, and log it.
+    """Segment an image for a client that is still connected, and log it; see `predict_all`."""
+    return (await predict_all(request, [prediction]))[0]
+
+
+async def predict_all(request: Request, predictions: Sequence[PredictionRequest]) -> list[Answer]:
+    """Segment images for a client that is still connected; the log describes the first.
 
     Raises:
         RequestError: See `Service.predict`.
     """
     service, context = request_service(request), request_context(request)
-    context.log |= {"model": prediction.model.name, "task": prediction.task}
-    answer = await while_connected(request.receive, service.predict(prediction))
+    first = predictions[0]
+    context.log |= {"model": first.model.name, "task": first.task, "images": len(predictions)}
+    answers = await while_connected(request.receive, gather_all(map(service.predict, predictions)))
     context.log |= {
-        "size": list(answer.result.size),
-        "segments": len(answer.result),
-        "batch": answer.batch_size,
-        "stages": {stage: round(ms, 1) for stage, ms in answer.timings.items()},
+        "size": list(answers[0].result.size),
+        "segments": len(answers[0].result),
+        "batch": answers[0].batch_size,
+        "stages": {stage: round(ms, 1) for stage, ms in answers[0].timings.items()},
     }
-    service.metrics.observe_stages(answer.timings)
-    return answer
+    for answer in answers:
+        service.metrics.observe_stages(answer.timings)
+    return answers
+
+
+async def gather_all(work: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """Await all answers at the same time, and cancel the others if one fails."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def parse_threshold(value: object) -> float | None:

@@ -5,7 +5,6 @@ binary extension. Outputs: `result`, the JSON of /v1/predict per image, and on r
 PNG per image.
 """
 
-import asyncio
 import base64
 import struct
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from unimask.serving.bodies import read_body
-from unimask.serving.context import parse_threshold, predict, request_context, request_service
+from unimask.serving.context import parse_threshold, predict_all, request_context, request_service
 from unimask.serving.failures import RequestError
 from unimask.serving.huggingface import decode_base64
 from unimask.serving.models import ServedModel
@@ -115,23 +114,11 @@ async def infer(request: Request, model: str, version: str = VERSION) -> Respons
         if threshold is None:
             threshold = served.default_threshold(task)
         requests = [PredictionRequest(data, served, task, threshold) for data in images]
-        answers = [await predict(request, item) for item in requests[:1]]
-        if len(requests) > 1:
-            tasks = [asyncio.ensure_future(service.predict(item)) for item in requests[1:]]
-            answers += await gather_all(tasks)
+        answers = await predict_all(request, requests)
     outputs = await service.work(
         encode_outputs, inference, served, answers, threshold, request_context(request).request_id
     )
     return infer_response(inference, served, outputs)
-
-
-async def gather_all(tasks: Sequence[asyncio.Future[Answer]]) -> list[Answer]:
-    """Await all tasks, and cancel the others if one fails."""
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def find_version(request: Request, model: str, version: str) -> ServedModel:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from unimask.errors import SettingsError
-from unimask.inference.exported import ExportedPredictor
 from unimask.inference.predictor import INSTANCE_THRESHOLD, Predictor
 from unimask.labels import Colour, Task
+from unimask.runtimes.network import RuntimeNetwork
 from unimask.visualization.palette import class_colour
+
+MODEL_SUFFIXES = (".onnx", ".xml", ".pkl", ".pth", ".pt")
+"""Suffixes of model files, which names of models leave out."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class ServedModel:
     @property
     def runtime(self) -> str:
         """Name of the library that computes the network."""
-        return "onnxruntime" if isinstance(self.predictor, ExportedPredictor) else "pytorch"
+        network = self.predictor.network
+        return network.runtime if isinstance(network, RuntimeNetwork) else "pytorch"
 
     def default_threshold(self, task: Task) -> float | None:
         """Return the threshold of requests that set none; None for no threshold."""
@@ -74,7 +78,7 @@ def split_name(argument: str) -> tuple[str, str]:
     if not separator:
         source = argument
         path = PurePath(source.split("@")[0])
-        stem = path.stem if path.suffix in (".onnx", ".pkl", ".pth", ".pt") else path.name
+        stem = path.stem if path.suffix in MODEL_SUFFIXES else path.name
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", name) or not source:
         raise SettingsError(

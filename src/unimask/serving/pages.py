@@ -10,8 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from unimask.serving.failures import RequestError
-
 router = APIRouter(include_in_schema=False)
 
 PAGE_NAME = "page.html"
@@ -31,10 +29,7 @@ th, td { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 @router.get("/")
 async def page() -> Response:
     """Return the page in which images are segmented."""
-    content = read_page()
-    if content is None:
-        raise RequestError(404, "this server has no page: see /docs for its routes")
-    return html_response(content)
+    return html_response(read_page())
 
 
 @router.get("/docs")
@@ -44,10 +39,9 @@ async def documentation(request: Request) -> Response:
 
 
 @cache
-def read_page() -> str | None:
-    """Return the page of the package, or None if it has none."""
-    file = resources.files("unimask.serving").joinpath(PAGE_NAME)
-    return file.read_text("utf-8") if file.is_file() else None
+def read_page() -> str:
+    """Read the page of the package."""
+    return resources.files("unimask.serving").joinpath(PAGE_NAME).read_text("utf-8")
 
 
 def html_response(content: str) -> Response:

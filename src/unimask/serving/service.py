@@ -204,9 +204,7 @@ class Service:
             arrived()
             self.batcher.submit(waiting)
             return await asyncio.wrap_future(waiting.future)
-        except ImageError as error:
-            raise RequestError(422, str(error)) from None
-        except (TaskError, SettingsError) as error:
+        except (ImageError, TaskError, SettingsError) as error:
             raise RequestError(422, str(error)) from None
         except MemoryError:
             raise RequestError(503, "the server is out of memory: try again", 5) from None

@@ -73,7 +73,7 @@ class ServerSettings:
 
 def option(name: str) -> str:
     """Return the option of the command line that sets an attribute."""
-    return "--" + name.replace("_", "-").replace("-bytes", "-mb")
+    return "--" + name.replace("_", "-")
 
 
 def check_token(token: str) -> None:

@@ -6,6 +6,7 @@ LAYERS = (
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
     ("processing",),
+    ("rasters",),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),
     ("runtimes",),

@@ -1,0 +1,1 @@
+"""Large images, which are read in windows and whose results are written in blocks."""

@@ -124,6 +124,7 @@ def test_a_model_is_fetched_once_with_its_token_and_works_offline(hub, tmp_path)
     assert hub.requests == []
 
 
+@pytest.mark.slow
 def test_arguments_override_the_environment(hub, tmp_path):
     cache = tmp_path / "mine"
     options = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
@@ -141,6 +142,7 @@ def test_arguments_override_the_environment(hub, tmp_path):
     assert labels == LABELS and "it is not in the cache" in missing
 
 
+@pytest.mark.slow
 def test_revisions_are_requested_by_name(hub, tmp_path):
     missing = ("owner/model", {"revision": "v9"})
     labels, *errors = load(hub, tmp_path, "owner/model@v1", "owner/model@v9", missing)

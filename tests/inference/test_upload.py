@@ -147,6 +147,7 @@ def test_a_run_states_its_score_and_its_base_model(hub, swin, tmp_path):
     assert f"started from {base} (licence: CC-BY-NC-4.0)" in card.text
 
 
+@pytest.mark.slow
 def test_branches_privacy_and_cards_of_others(hub, swin):
     model = load(swin, device="cpu")
     model.push_to_hub("me/cells", private=True, revision="v2")

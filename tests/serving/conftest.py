@@ -53,7 +53,7 @@ def start(predictor):
         client.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(predictor):
     models = [ServedModel("tiny", predictor), ServedModel("second", predictor)]
     with TestClient(create_app(models, ServerSettings(access_log=False))) as running:

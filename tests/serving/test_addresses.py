@@ -84,7 +84,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             if self.path == "/slow":
-                time.sleep(1.5)
+                time.sleep(0.5)
             self.wfile.write(b"x" * 1000)
 
     def log_message(self, *arguments):
@@ -95,7 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def public_server(monkeypatch):
     """A local server under a name that passes for public."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     resolve = addresses.resolve
 
@@ -121,7 +121,7 @@ def test_download(public_server):
         ("/missing", 1000, 5, 422),
         ("/loop", 1000, 5, 422),
         ("/redirect", 1000, 5, 422),
-        ("/slow", 1000, 0.4, None),
+        ("/slow", 1000, 0.2, None),
     ],
 )
 def test_failed_downloads(public_server, path, size, seconds, status):

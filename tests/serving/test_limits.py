@@ -83,8 +83,8 @@ def post_many(client, count: int, content: bytes) -> list:
 
 
 def test_full_queue(start, monkeypatch, png):
-    client = start(queue=2, max_batch=1)
-    slow_down(monkeypatch, client, 0.3)
+    client = start(queue=2)
+    slow_down(monkeypatch, client, 0.2)
     responses = post_many(client, 6, png)
     statuses = sorted(response.status_code for response in responses)
     assert statuses == [200] * 2 + [503] * 4
@@ -101,10 +101,31 @@ def test_timeout(start, monkeypatch, png):
     assert response.status_code == 504 and "0.2 seconds" in response.json()["error"]
 
 
+def test_images_that_wait_too_long_are_refused(start, monkeypatch, png):
+    client = start(timeout_s=0.3)
+    service = client.app.state.service
+    slow_down(monkeypatch, client, 0.5)
+    service.seconds_per_image = 0.001  # an estimate of better times
+    responses = post_many(client, 3, png)
+    statuses = sorted(response.status_code for response in responses)
+    assert statuses == [503, 503, 504]  # only the last has been begun
+    assert all("retry-after" in r.headers for r in responses if r.status_code == 503)
+    assert service.active == service.decoded.images == 0
+
+
+def test_estimate_of_the_waiting_time(start, monkeypatch, png):
+    client = start()
+    assert 0 < client.app.state.service.seconds_per_image < 1
+    slow_down(monkeypatch, client, 0.1)
+    for _ in range(3):
+        assert client.post("/v1/predict", content=png).status_code == 200
+    assert client.app.state.service.seconds_per_image > 0.04
+
+
 def test_images_of_equal_size_share_a_batch(start, monkeypatch, predictor):
-    client = start(max_batch=4, max_wait_ms=500)
+    client = start(max_batch=4, max_wait_ms=200)
     sizes = client.app.state.service.metrics.batch_sizes
-    slow_down(monkeypatch, client, 0.2)
+    slow_down(monkeypatch, client, 0.1)
     images = [draw_discs(seed)[0] for seed in range(5)]
     answers = {}
 
@@ -121,7 +142,7 @@ def test_images_of_equal_size_share_a_batch(start, monkeypatch, predictor):
         expected = [s.rle.to_coco() for s in predictor.predict(image).segments]
         assert [s["rle"] for s in answers[index]["segments"]] == expected
     assert max(answer["batch_size"] for answer in answers.values()) > 1
-    assert sizes.labels("tiny")._sum.get() == 6  # with the one of the warm-up
+    assert sizes.labels("tiny")._sum.get() == 7  # with those of the warm-up
 
 
 def test_memory_of_uploads_is_bounded():
@@ -168,3 +189,17 @@ def test_grey_and_deep_images(client):
     assert client.post("/v1/predict", content=encode(grey)).status_code == 200
     deep = (np.arange(96 * 96).reshape(96, 96)).astype(np.uint16)
     assert client.post("/v1/predict", content=encode(deep)).status_code == 200
+
+
+def test_batches_by_device(predictor):
+    from types import SimpleNamespace
+
+    from unimask.serving.models import GPU_BATCH, ServedModel
+    from unimask.serving.service import Service
+    from unimask.serving.settings import ServerSettings
+
+    assert ServedModel("tiny", predictor).max_batch == 1
+    gpu = ServedModel("gpu", SimpleNamespace(device=SimpleNamespace(type="cuda")))
+    assert gpu.max_batch == GPU_BATCH
+    assert Service([gpu], ServerSettings()).batcher.max_batch == GPU_BATCH
+    assert Service([gpu], ServerSettings(max_batch=3)).batcher.max_batch == 3

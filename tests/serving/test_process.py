@@ -16,10 +16,10 @@ import uvicorn
 from huggingface_hub import InferenceClient
 from PIL import Image
 
-from unimask.serving import server as server_module
+from unimask.serving import receiving
 from unimask.serving.app import create_app
 from unimask.serving.models import ServedModel
-from unimask.serving.server import DrainingServer, TimedProtocol, open_socket, run_server
+from unimask.serving.server import DrainingServer, open_socket, run_server
 from unimask.serving.settings import ServerSettings
 
 
@@ -47,7 +47,7 @@ def wait_until_ready(port: int) -> None:
 def port(predictor):
     """A server in a thread, with short time limits."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(server_module, "HEADER_SECONDS", 0.5)
+    patch.setattr(receiving, "HEADER_SECONDS", 0.5)
     patch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
     running = []
     patch.setattr(DrainingServer, "startup", remember(running))
@@ -208,7 +208,3 @@ def test_a_killed_server_leaves_nothing(tiny_model):
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     open_socket("127.0.0.1", port).close()
-
-
-def test_protocol_is_uvicorns_with_a_timer():
-    assert issubclass(TimedProtocol, uvicorn.protocols.http.h11_impl.H11Protocol)

@@ -40,7 +40,12 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")
     ] = 8000,
     max_batch: Annotated[
-        int, typer.Option(min=1, help="Largest number of images per forward pass.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Largest number of images per forward pass; by default 8 on GPUs, and 1 on CPUs, "
+            "where batches save no time.",
+        ),
     ] = DEFAULTS.max_batch,
     max_wait_ms: Annotated[
         float, typer.Option(min=0, help="Longest time that an image is held to fill a batch.")

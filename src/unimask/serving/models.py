@@ -11,6 +11,13 @@ from unimask.labels import Colour, Task
 from unimask.runtimes.network import RuntimeNetwork
 from unimask.visualization.palette import class_colour
 
+GPU_BATCH = 8
+"""Default number of images per forward pass on GPUs; on CPUs it is 1.
+
+One image already occupies all cores of a CPU: batches of 2 to 8 take as long per image, and more
+memory.
+"""
+
 MODEL_SUFFIXES = (".onnx", ".xml", ".pkl", ".pth", ".pt")
 """Suffixes of model files, which names of models leave out."""
 
@@ -27,6 +34,11 @@ class ServedModel:
         """Name of the library that computes the network."""
         network = self.predictor.network
         return network.runtime if isinstance(network, RuntimeNetwork) else "pytorch"
+
+    @property
+    def max_batch(self) -> int:
+        """Largest number of images per forward pass if the settings have none."""
+        return 1 if self.predictor.device.type == "cpu" else GPU_BATCH
 
     def default_threshold(self, task: Task) -> float | None:
         """Return the threshold of requests that set none; None for no threshold."""

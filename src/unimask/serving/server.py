@@ -1,7 +1,7 @@
 """The server process: uvicorn with limits for slow clients, and a clean end on SIGTERM."""
 
-import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -11,19 +11,15 @@ import warnings
 from collections.abc import Generator
 from types import FrameType
 
-import h11
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from unimask.errors import SettingsError
 from unimask.processing.images import ImageWarning
+from unimask.serving.receiving import limited_protocol
 from unimask.serving.service import Service
 from unimask.serving.settings import ServerSettings
-
-HEADER_SECONDS = 10.0
-"""Seconds in which the header of a request must arrive."""
 
 KEEP_ALIVE_SECONDS = 15
 MAX_CONNECTIONS = 900
@@ -32,39 +28,11 @@ MAX_CONNECTIONS = 900
 MAX_HEADER_BYTES = 2**15
 BACKLOG = 1024
 
+SWITCH_SECONDS = 0.0005
+"""Interval after which a thread that computes in Python yields to one that waits.
 
-class TimedProtocol(H11Protocol):
-    """HTTP/1.1 that closes connections on which no whole request header arrives in time."""
-
-    header_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the time limit."""
-        super().connection_made(transport)
-        self.update_timer()
-
-    def data_received(self, data: bytes) -> None:
-        """Stop the time limit when a header is complete, and start it within the next one."""
-        super().data_received(data)
-        self.update_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the time limit."""
-        self.stop_timer()
-        super().connection_lost(exc)
-
-    def update_timer(self) -> None:
-        """Start or stop the time limit."""
-        if self.conn.their_state is not h11.IDLE:
-            self.stop_timer()
-        elif self.header_timer is None:
-            self.header_timer = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
-
-    def stop_timer(self) -> None:
-        """Stop the time limit."""
-        if self.header_timer is not None:
-            self.header_timer.cancel()
-            self.header_timer = None
+The event loop waits in nearly every call of the system; Python's default is 5 ms.
+"""
 
 
 class DrainingServer(uvicorn.Server):
@@ -121,7 +89,7 @@ def run_server(app: FastAPI, listener: socket.socket, settings: ServerSettings) 
     configure_process(settings)
     config = uvicorn.Config(
         app,
-        http=TimedProtocol,
+        http=limited_protocol(),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -139,7 +107,11 @@ def run_server(app: FastAPI, listener: socket.socket, settings: ServerSettings) 
 
 
 def configure_process(settings: ServerSettings) -> None:
-    """Set up logs, and limits that hold for the whole process."""
+    """Set up logs, threads and memory, and limits that hold for the whole process."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # A garbage collection over the modules and models would stop everything for 0.1 s.
+    gc.collect()
+    gc.freeze()
     # Pillow's own check protects decoders that take memory as soon as they are created.
     Image.MAX_IMAGE_PIXELS = settings.max_pixels
     # Python stores every distinct warning: uploads could fill the memory.

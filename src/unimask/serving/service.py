@@ -32,7 +32,7 @@ WARM_UP_SIZE = (480, 640)
 QUEUE_SHARE = 0.8
 """Share of the time limit that images may be expected to wait; more are refused at once."""
 
-SMOOTHING = 0.1
+SMOOTHING = 0.2
 """Weight of the last image in the running mean of seconds per image."""
 
 Done = TypeVar("Done")
@@ -76,12 +76,15 @@ class Service:
         self.models = {model.name: model for model in models}
         self.settings = settings
         self.active = 0
-        self.seconds_per_image = 0.1
+        self.seconds_per_image = 0.0
         self.state: Literal["loading", "ready", "draining"] = "loading"
         self.metrics = ServerMetrics(lambda: self.active)
         self.uploads = ByteBudget(settings.max_bytes_in_flight)
-        self.decoded = DecodeBudget(2 * settings.max_batch, max(settings.max_pixels, 2**26))
-        self.batcher = Batcher(settings.max_batch, settings.max_wait_ms, self.metrics.observe_batch)
+        max_batch = settings.max_batch or max(model.max_batch for model in models)
+        # As many as the network has at a time, as many that are ready, and those of the decoders.
+        max_images = 2 * max_batch + WORKER_THREADS
+        self.decoded = DecodeBudget(max_images, max(settings.max_pixels, 2**26))
+        self.batcher = Batcher(max_batch, settings.max_wait_ms, self.metrics.observe_batch)
         self.workers = ThreadPoolExecutor(WORKER_THREADS, "unimask-worker")
 
     def start(self) -> None:
@@ -90,11 +93,15 @@ class Service:
         self.warm_up_task = asyncio.ensure_future(self.warm_up())
 
     async def warm_up(self) -> None:
-        """Segment one image with each model; the server is ready then."""
+        """Segment an image with each model; the server is ready then.
+
+        The first pass prepares libraries and memory; the second one is measured.
+        """
         for model in self.models.values():
             blank = np.full((*WARM_UP_SIZE, model.predictor.channels), 127, np.uint8)
-            prediction = await self.segment(model, model.predictor.tasks[0], None, blank)
-            self.measure(prediction.result)
+            task = model.predictor.tasks[0]
+            await self.segment(model, task, None, blank)
+            self.measure((await self.segment(model, task, None, blank)).result)
         if self.state == "loading":
             self.state = "ready"
 
@@ -139,34 +146,54 @@ class Service:
         """
         self.check_open()
         self.active += 1
+        submitted: list[WaitingImage] = []
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                answer = await self.open_and_segment(request)
+                answer = await self.open_and_segment(request, submitted)
         except TimeoutError:
-            limit = f"{self.settings.timeout_s:g}"
-            raise RequestError(504, f"no answer within {limit} seconds: try again") from None
+            raise self.late(submitted) from None
         finally:
             self.active -= 1
         self.measure(answer.result)
         self.metrics.images.labels(request.model.name, request.task).inc()
         return answer
 
+    def late(self, submitted: list[WaitingImage]) -> RequestError:
+        """Build the error for an image that the network has not begun, or not finished, in time."""
+        if submitted and not submitted[0].future.cancelled():
+            limit = f"{self.settings.timeout_s:g}"
+            return RequestError(504, f"no answer within {limit} seconds: try again")
+        seconds = max(1, math.ceil(self.active * self.seconds_per_image))
+        return RequestError(503, "the queue takes too long: try again", retry_after=seconds)
+
     def measure(self, result: Result) -> None:
         """Update the running mean of the seconds that the network's thread needs per image."""
         seconds = (result.speed["network"] + result.speed["postprocess"]) / 1000
-        self.seconds_per_image += SMOOTHING * (seconds - self.seconds_per_image)
+        weight = SMOOTHING if self.seconds_per_image else 1.0
+        self.seconds_per_image += weight * (seconds - self.seconds_per_image)
 
-    async def open_and_segment(self, request: PredictionRequest) -> Answer:
-        """Check the header of an image, wait until it may be decoded, and segment it."""
+    async def open_and_segment(
+        self, request: PredictionRequest, submitted: list[WaitingImage]
+    ) -> Answer:
+        """Check the header of an image, wait until it may be decoded, and segment it.
+
+        Args:
+            request: What the client asks for.
+            submitted: List to which the image is added when it waits for the network.
+        """
         start = time.perf_counter()
         self.batcher.expect(1)
         is_expected = True
 
-        def arrived() -> None:
+        def stop_expecting() -> None:
             nonlocal is_expected
             if is_expected:
                 self.batcher.expect(-1)
                 is_expected = False
+
+        def arrived(image: WaitingImage) -> None:
+            submitted.append(image)
+            stop_expecting()
 
         try:
             image = await self.work(open_upload, request.data, self.settings.max_pixels)
@@ -176,7 +203,7 @@ class Service:
                     request.model, request.task, request.threshold, image, arrived
                 )
         finally:
-            arrived()
+            stop_expecting()
         speed = prediction.result.speed
         timings = {
             "queue": waited + prediction.waited_ms,
@@ -192,7 +219,7 @@ class Service:
         task: Task,
         threshold: float | None,
         image: Image.Image | np.ndarray,
-        arrived: Callable[[], None] = lambda: None,
+        arrived: Callable[[WaitingImage], None] = lambda image: None,
     ) -> Prediction:
         """Decode an image in a worker thread, and segment it in the network's thread."""
         try:
@@ -201,7 +228,7 @@ class Service:
             )
             waiting = WaitingImage(model, task, threshold, pending)
             del pending
-            arrived()
+            arrived(waiting)
             self.batcher.submit(waiting)
             return await asyncio.wrap_future(waiting.future)
         except (ImageError, TaskError, SettingsError) as error:

@@ -17,7 +17,7 @@ class ServerSettings:
     """Limits and options of the server.
 
     Attributes:
-        max_batch: Largest number of images per forward pass.
+        max_batch: Largest number of images per forward pass; None for `ServedModel.max_batch`.
         max_wait_ms: Longest time in milliseconds that an image is held back to fill a batch.
         queue: Largest number of images that are accepted and not yet answered.
         max_upload_mb: Largest size of a request's body in megabytes.
@@ -33,7 +33,7 @@ class ServerSettings:
         SettingsError: A value is out of range.
     """
 
-    max_batch: int = 8
+    max_batch: int | None = None
     max_wait_ms: float = 10.0
     queue: int = 64
     max_upload_mb: float = 32.0
@@ -47,8 +47,9 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "queue", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{option(name)} {getattr(self, name)}: pass 1 or more")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{option(name)} {value}: pass 1 or more")
         for name in ("max_upload_mb", "timeout_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"{option(name)} {getattr(self, name)}: pass more than 0")

@@ -212,6 +212,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def geo_data(real_data) -> Path:
+    """Folder of real rasters."""
+    return real_data / "geo"
+
+
+@pytest.fixture(scope="session")
 def clip_files(tmp_path_factory):
     """Byte-level vocabulary of CLIP's size with a few of its merges."""
     folder = tmp_path_factory.mktemp("clip")

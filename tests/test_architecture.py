@@ -160,6 +160,7 @@ WIDE_CALLS = {
     ("selection", "select"),
     ("inference", "predict"),
     ("inference", "stream"),
+    ("inference", "predict_raster"),
 }
 
 

@@ -1,75 +1,24 @@
 """Prediction in tiles: a network that knows the truth, small random networks, and bad options."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
-from torch import nn
+from tile_oracle import encoded_town, oracle
 
 import unimask
 from unimask.checkpoints import write_huggingface
-from unimask.config import PostprocessingConfig, PreprocessingConfig
-from unimask.datasets.rendered_town import TOWN_LABELS, TownScene
+from unimask.datasets.rendered_town import TOWN_LABELS
 from unimask.errors import SettingsError
-from unimask.inference.predictor import Predictor
 from unimask.metrics import PanopticQuality
-from unimask.outputs import SegmenterOutput
 from unimask.processing.tiled.collect import TilingWarning
 
 TASKS = ("panoptic", "instance", "semantic")
 SIZE, TILE, OVERLAP = (300, 410), 160, 48
 
 
-class Oracle(nn.Module):
-    """Network whose images encode the truth: the number of a segment and its class + 1.
-
-    Args:
-        stride: Pixels per mask logit.
-    """
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(()))
-        self.stride = stride
-
-    def forward(self, pixel_values, task=None):
-        codes = pixel_values.long()
-        numbers, labels = codes[:, 0] + 256 * codes[:, 1], codes[:, 2] - 1
-        names = numbers.unique()
-        names = names[names > 0]
-        masks = numbers[:, None] == names[:, None, None]
-        kinds = (masks * labels[:, None].clamp(min=0)).flatten(2).amax(2)
-        kinds = kinds.where(masks.flatten(2).any(2), len(TOWN_LABELS))
-        class_logits = 12 * F.one_hot(kinds, len(TOWN_LABELS) + 1).float()
-        logits = F.avg_pool2d(16 * masks.float() - 8, self.stride) if len(names) else masks.float()
-        return SegmenterOutput(class_logits, logits)
-
-
-def oracle(stride: int) -> Predictor:
-    description = replace(
-        tiny_checkpoint().description,
-        labels=TOWN_LABELS,
-        preprocessing=PreprocessingConfig(
-            shortest_edge=min(SIZE), longest_edge=max(SIZE), mean=(0, 0, 0), std=(1, 1, 1)
-        ),
-        postprocessing=PostprocessingConfig(),
-    )
-    return Predictor(Oracle(stride), description, "oracle")  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def town():
-    """Image that encodes a rendered scene, its map of segments, and the class of each."""
-    scene = TownScene(seed=5, size=SIZE).render()
-    keys = np.where(scene.ids > 0, scene.ids, -1 - scene.label_ids.astype(np.int32))
-    _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    numbers = numbers.reshape(SIZE) + 1
-    labels = scene.label_ids.ravel()[first]
-    image = np.stack([numbers % 256, numbers // 256, scene.label_ids + 1], axis=2)
-    return image.astype(np.uint8), numbers, dict(enumerate(labels.tolist(), start=1))
+    return encoded_town(SIZE)
 
 
 def quality(first, second) -> float:

@@ -172,10 +172,17 @@ class Pipeline:
         batch_size: int,
     ) -> Result:
         """Segment an image in tiles."""
+        source = ArraySource.stretched(item.image, self.description.preprocessing)
+        threshold = default_threshold(task, threshold)
+        result = segment_tiles(self.tile_model(task), source, options, threshold, batch_size)
+        speed = {**result.speed, "preprocess": result.speed["preprocess"] + item.milliseconds}
+        path, image = source_path(item.source), to_displayable(item.image)
+        return replace(result, path=path, image=image, speed=speed)
+
+    def tile_model(self, task: Task) -> TileModel:
+        """Return what the prediction of tiles needs of the model."""
         description = self.description
-        if task == "instance" and threshold is None:
-            threshold = INSTANCE_THRESHOLD
-        model = TileModel(
+        return TileModel(
             self.name,
             task,
             description.labels,
@@ -184,11 +191,6 @@ class Pipeline:
             self.preprocess,
             lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),
         )
-        source = ArraySource.stretched(item.image, description.preprocessing)
-        result = segment_tiles(model, source, options, threshold, batch_size)
-        speed = {**result.speed, "preprocess": result.speed["preprocess"] + item.milliseconds}
-        path, image = source_path(item.source), to_displayable(item.image)
-        return replace(result, path=path, image=image, speed=speed)
 
     def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
         """Run the network, compiled if requested."""
@@ -204,8 +206,6 @@ class Pipeline:
         retain_confidence: bool = True,
     ) -> Result:
         """Convert one image's logits to a result."""
-        if task == "instance" and threshold is None:
-            threshold = INSTANCE_THRESHOLD
         return postprocess(
             output.class_logits[index],
             output.mask_logits[index],
@@ -216,9 +216,14 @@ class Pipeline:
             input_size=preprocessed.input_size,
             original_size=preprocessed.original_size,
             **asdict(self.description.postprocessing),
-            threshold=threshold,
+            threshold=default_threshold(task, threshold),
             retain_confidence=retain_confidence,
         )
+
+
+def default_threshold(task: Task, threshold: float | None) -> float | None:
+    """Return the minimum score: the given one, or the default of the task."""
+    return INSTANCE_THRESHOLD if task == "instance" and threshold is None else threshold
 
 
 def source_path(source: Source) -> Path | None:

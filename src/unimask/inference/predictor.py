@@ -7,8 +7,9 @@ from typing import Literal, Unpack, get_args, overload
 from unimask.errors import ImageError
 from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.options import OnError, PredictOptions
-from unimask.inference.pipeline import INSTANCE_THRESHOLD, Pipeline
+from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.inference.precision import precision_name
+from unimask.inference.raster_mixin import RasterMixin
 from unimask.inference.saving import SaveMixin
 from unimask.inference.sources import is_single, open_sources
 from unimask.inference.tiles import (
@@ -25,7 +26,7 @@ from unimask.results import Result
 __all__ = ["INSTANCE_THRESHOLD", "OnError", "Predictor"]
 
 
-class Predictor(SaveMixin, Pipeline):
+class Predictor(SaveMixin, RasterMixin):
     """Trained network with its labels, pre- and post-processing.
 
     Args:

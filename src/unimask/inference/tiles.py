@@ -1,7 +1,7 @@
 """Prediction of large images in overlapping tiles of one scale."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from unimask.config import PostprocessingConfig, PreprocessingConfig
@@ -21,7 +21,7 @@ from unimask.processing.arguments import abbreviate
 from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.postprocess import check_logits
 from unimask.processing.preprocess import Preprocessed, intensity_table
-from unimask.processing.tiled.collect import COLLECTORS, TileRules
+from unimask.processing.tiled.collect import COLLECTORS, TileCollector, TileRules
 from unimask.processing.tiled.scores import TileLogits
 from unimask.results import Result
 from unimask.tiling.windows import Tile, TileGrid, TileWindow
@@ -40,6 +40,9 @@ MAX_OVERLAP = 0.5
 
 MAX_TILED_PIXELS = 2**31 - 1
 """Largest number of pixels of an image in memory, which run lengths can express."""
+
+STAGES: tuple[str, ...] = ("preprocess", "network", "postprocess")
+"""Stages whose milliseconds are measured."""
 
 SCALES = (1 / 64, 64.0)
 """Smallest and largest scale."""
@@ -109,6 +112,10 @@ class WindowSource(Protocol):
         """Read the pixels of a window."""
         ...
 
+    def read_valid(self, window: TileWindow) -> Bool[np.ndarray, "h w"] | None:
+        """Return which pixels of a window hold data, None if all do."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
@@ -117,10 +124,12 @@ class ArraySource:
     Attributes:
         image: The image.
         table: Lookup table for its values, computed once for all windows; None for none.
+        valid: Pixels that hold data, None for all.
     """
 
     image: ImageArray
     table: UInt8[np.ndarray, "256"] | None = None
+    valid: Bool[np.ndarray, "h w"] | None = None
 
     @classmethod
     def stretched(cls, image: ImageArray, config: PreprocessingConfig) -> "ArraySource":
@@ -136,6 +145,13 @@ class ArraySource:
         """Return the pixels of a window."""
         part = self.image[window.row : window.bottom, window.column : window.right]
         return part if self.table is None else self.table[part]
+
+    def read_valid(self, window: TileWindow) -> Bool[np.ndarray, "h w"] | None:
+        """Return which pixels of a window hold data, None if all do."""
+        if self.valid is None:
+            return None
+        part = self.valid[window.row : window.bottom, window.column : window.right]
+        return None if part.all() else part
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,26 +249,59 @@ def segment_tiles(
     grid = model.divide(source.size, options)
     rules = TileRules(grid, model.labels, model.postprocessing, threshold, options.scale)
     collector = COLLECTORS[model.task](rules)
-    speed: dict[str, float] = {"preprocess": 0.0, "network": 0.0, "postprocess": 0.0}
-    ordered = list(grid.tiles())
-    for first in range(0, len(ordered), batch_size):
-        tiles = ordered[first : first + batch_size]
-        with timed(speed, "preprocess"):
-            inputs = [prepare_tile(model, source, tile, rules.scale) for tile in tiles]
-        with timed(speed, "network"):
-            output = model.logits(torch.stack([item.pixel_values for item in inputs]))
-        with timed(speed, "postprocess"):
-            for index, (tile, item) in enumerate(zip(tiles, inputs, strict=True)):
-                logits = output.class_logits[index], output.mask_logits[index]
-                check_logits(*logits, rules.labels)
-                collector.add(tile, TileLogits(*logits, *item[1:]))
-            del output
+    speed: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+    collect_tiles(model, source, collector, list(grid.tiles()), batch_size, speed)
     with timed(speed, "postprocess"):
         segments = collector.finish()
     candidates = () if segments else collector.best_candidates()
     return Result(
         model.task, source.size, model.labels, segments, speed=speed, candidates=candidates
     )
+
+
+def collect_tiles(
+    model: TileModel,
+    source: WindowSource,
+    collector: TileCollector,
+    tiles: Sequence[Tile],
+    batch_size: int,
+    speed: dict[str, float],
+) -> None:
+    """Segment tiles, and add them to a collector in order.
+
+    Args:
+        model: The model.
+        source: The image.
+        collector: Collector of the segments.
+        tiles: Tiles to segment, the next ones of the collector's grid.
+        batch_size: Largest number of tiles per forward pass.
+        speed: Milliseconds of each stage, to which those of the tiles are added.
+    """
+    rules = collector.rules
+    for first in range(0, len(tiles), batch_size):
+        batch = tiles[first : first + batch_size]
+        with timed(speed, "preprocess"):
+            masks = [source.read_valid(tile.window) for tile in batch]
+            inputs = [
+                prepare_tile(model, source, tile, rules.scale)
+                for tile, valid in zip(batch, masks, strict=True)
+                if valid is None or valid.any()
+            ]
+        output = None
+        if inputs:
+            with timed(speed, "network"):
+                output = model.logits(torch.stack([item.pixel_values for item in inputs]))
+        with timed(speed, "postprocess"):
+            index = 0
+            for tile, valid in zip(batch, masks, strict=True):
+                if output is None or (valid is not None and not valid.any()):
+                    collector.skip(tile)
+                    continue
+                logits = output.class_logits[index], output.mask_logits[index]
+                check_logits(*logits, rules.labels)
+                collector.add(tile, TileLogits(*logits, *inputs[index][1:]), valid)
+                index += 1
+            del output
 
 
 def prepare_tile(model: TileModel, source: WindowSource, tile: Tile, scale: float) -> Preprocessed:

@@ -67,10 +67,14 @@ class ClassBlender:
         grid: Tiles of the image, to be added in order.
         decide: Function that decides the labels.
         write: Function that receives the finished parts of the label map.
+        void: Label of pixels without any score.
     """
 
-    def __init__(self, grid: TileGrid, decide: DecideLabels, write: WriteBlock) -> None:
+    def __init__(
+        self, grid: TileGrid, decide: DecideLabels, write: WriteBlock, void: int = -1
+    ) -> None:
         self.grid = grid
+        self.void = void
         self.decide = decide
         self.write = write
         self.weights = [
@@ -102,6 +106,14 @@ class ClassBlender:
             weights = row_weights[rows, None] * column_weights[columns]
             self.add_to_cell(cell, classes, part, weights.to(scores.device))
 
+    def skip(self, tile: Tile) -> None:
+        """Add a tile without scores, of which no pixel holds data."""
+        for cell in self.grid.cells(tile):
+            if cell.num_tiles == 1:
+                self.write_scores(cell, {})
+            else:
+                self.count_down(cell)
+
     def add_to_cell(
         self,
         cell: Cell,
@@ -117,12 +129,25 @@ class ClassBlender:
             weighted = (scores[index] * weights).half().cpu()
             before = pending.scores.get(classes[index])
             pending.scores[classes[index]] = weighted if before is None else before.add_(weighted)
+        self.count_down(cell)
+
+    def count_down(self, cell: Cell) -> None:
+        """Count a tile of a cell; write the cell after its last one."""
+        pending = self.pending.setdefault(cell.key, PendingCell(cell.num_tiles, {}))
         pending.remaining -= 1
         if not pending.remaining:
             del self.pending[cell.key]
-            names = tuple(sorted(pending.scores))
-            blended = torch.stack([pending.scores[name] for name in names]).float()
-            self.write(cell.window, self.decide(names, blended).cpu().numpy())
+            self.write_scores(cell, pending.scores)
+
+    def write_scores(self, cell: Cell, scores: dict[int, Float[Tensor, "h w"]]) -> None:
+        """Write the labels of a cell from the blended scores of each class."""
+        if not scores:
+            shape = cell.window.height, cell.window.width
+            self.write(cell.window, np.full(shape, self.void, np.int32))
+            return
+        names = tuple(sorted(scores))
+        blended = torch.stack([scores[name] for name in names]).float()
+        self.write(cell.window, self.decide(names, blended).cpu().numpy())
 
 
 def first_of_best(

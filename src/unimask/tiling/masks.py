@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from unimask.formats.run_length import RunLength
-from unimask.tiling.windows import TileWindow
+from unimask.tiling.windows import TileWindow, enclosing_window
+
+LARGE_BOX = 2**24
+"""Number of pixels of a box above which masks are not decoded whole for a part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class PlacedMask:
         """Return the mask of the pixels of a window."""
         mask = np.zeros((window.height, window.width), bool)
         common = self.window.intersect(window)
+        if self.window.height * self.window.width > LARGE_BOX:
+            return RunLength.from_runs(mask.shape, *self.runs_within(window)).to_mask()
         if common is not None:
             mask[common.slices_within(window)] = self.rle.to_mask()[
                 common.slices_within(self.window)
@@ -69,6 +74,12 @@ class PlacedMask:
 
     def to_image(self, size: tuple[int, int]) -> RunLength:
         """Return the mask as run lengths of an image of a height and width."""
+        return RunLength.from_runs(size, *self.runs_within(TileWindow(0, 0, *size)))
+
+    def runs_within(
+        self, window: TileWindow
+    ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Return the runs of a window's pixels: their starts (column-major) and lengths."""
         starts, lengths = self.rle.runs
         height = self.window.height
         ends = starts + lengths
@@ -77,25 +88,31 @@ class PlacedMask:
         counts = last - first + 1
         run = np.repeat(np.arange(len(starts)), counts)
         column = first[run] + np.arange(len(run)) - np.repeat(counts.cumsum() - counts, counts)
-        begin = np.maximum(starts[run], column * height)
-        end = np.minimum(ends[run], (column + 1) * height)
-        place = (column + self.window.column) * size[0] + self.window.row
-        return RunLength.from_runs(size, place + begin - column * height, end - begin)
+        top, left = self.window.row - window.row, self.window.column - window.column
+        begin = np.maximum(starts[run] - column * height, 0) + top
+        end = np.minimum(ends[run] - column * height, height) + top
+        begin, end = begin.clip(0, window.height), end.clip(0, window.height)
+        column = column + left
+        is_inside = (end > begin) & (column >= 0) & (column < window.width)
+        begin, end, column = begin[is_inside], end[is_inside], column[is_inside]
+        return column * window.height + begin, end - begin
 
 
 def unite(masks: Sequence[PlacedMask]) -> PlacedMask:
     """Return the union of masks."""
     if len(masks) == 1:
         return masks[0]
-    row = min(mask.window.row for mask in masks)
-    column = min(mask.window.column for mask in masks)
-    bottom = max(mask.window.bottom for mask in masks)
-    right = max(mask.window.right for mask in masks)
-    window = TileWindow(row, column, bottom - row, right - column)
-    union = np.zeros((window.height, window.width), bool)
-    for mask in masks:
-        union[mask.window.slices_within(window)] |= mask.rle.to_mask()
-    return PlacedMask(window, RunLength.from_mask(union))
+    window = enclosing_window([mask.window for mask in masks])
+    runs = [mask.runs_within(window) for mask in masks]
+    starts = np.concatenate([part for part, _ in runs])
+    ends = starts + np.concatenate([part for _, part in runs])
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    is_first = np.concatenate([[True], starts[1:] > ends[:-1]])
+    is_last = np.concatenate([is_first[1:], [True]])
+    starts, ends = starts[is_first], ends[is_last]
+    rle = RunLength.from_runs((window.height, window.width), starts, ends - starts)
+    return PlacedMask(window, rle)
 
 
 def window_iou(first: PlacedMask, second: PlacedMask, window: TileWindow) -> float:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unimask.formats.run_length import MAX_PIXELS
 from unimask.tiling.masks import PlacedMask, area_outside, unite, window_iou
-from unimask.tiling.windows import Tile, TileGrid, TileWindow
+from unimask.tiling.windows import Tile, TileGrid, TileWindow, enclosing_window
 
 MIN_IOU = 0.5
 """Smallest intersection over union, inside the overlap of two tiles, of one object's two masks."""
@@ -40,12 +41,21 @@ class TileObject:
 
 
 class JoinedObject(NamedTuple):
-    """Object of the whole image; `is_cut` if no tile contained all of it."""
+    """Object of the whole image.
+
+    Attributes:
+        label_id: Class.
+        score: Score from 0 to 1.
+        mask: Mask within the image.
+        is_cut: Whether no tile contained all of it.
+        order: Number that ranks objects of equal score.
+    """
 
     label_id: int
     score: float
     mask: PlacedMask
     is_cut: bool
+    order: int = 0
 
 
 class Member(NamedTuple):
@@ -67,21 +77,26 @@ class ObjectJoiner:
     def __init__(self, grid: TileGrid, margin: int) -> None:
         self.grid = grid
         self.margin = margin
-        self.members: list[Member] = []
-        self.parents: list[int] = []
+        self.count = 0
+        self.members: dict[int, Member] = {}
+        self.parents: dict[int, int] = {}
+        self.boxes: dict[int, TileWindow] = {}
         self.by_tile: dict[tuple[int, int], range] = {}
 
     def add(self, tile: Tile, objects: Sequence[TileObject]) -> None:
         """Add the objects of a tile, and join them with those of the tiles before it."""
-        first = len(self.members)
-        self.members += [Member(item, tile, self.is_cut(item, tile)) for item in objects]
-        self.parents += range(first, len(self.members))
-        added = range(first, len(self.members))
+        added = range(self.count, self.count + len(objects))
+        self.count = added.stop
+        for index, item in zip(added, objects, strict=True):
+            self.members[index] = Member(item, tile, self.is_cut(item, tile))
+            self.parents[index] = index
+            self.boxes[index] = item.mask.window
         self.by_tile[tile.i, tile.j] = added
         for other in self.grid.earlier_neighbours(tile):
             overlap = tile.window.intersect(other.window)
             assert overlap is not None
-            for pair in self.match(added, self.by_tile[other.i, other.j], overlap):
+            earlier = self.by_tile.get((other.i, other.j), range(0))
+            for pair in self.match(added, earlier, overlap):
                 self.join(*pair)
 
     def is_cut(self, item: TileObject, tile: Tile) -> bool:
@@ -96,7 +111,11 @@ class ObjectJoiner:
 
     def match(self, first: range, second: range, overlap: TileWindow) -> Iterator[tuple[int, int]]:
         """Yield the pairs of equal objects of two tiles, each object at most once."""
-        others = [n for n in second if self.members[n].item.mask.window.intersect(overlap)]
+        others = [
+            n
+            for n in second
+            if n in self.members and self.members[n].item.mask.window.intersect(overlap)
+        ]
         ranked: list[tuple[float, int, int]] = []
         for one in first:
             item = self.members[one].item
@@ -121,17 +140,38 @@ class ObjectJoiner:
         return index
 
     def join(self, first: int, second: int) -> None:
-        """Unite the groups of two objects."""
+        """Unite the groups of two objects, unless run lengths could not express the union."""
         one, other = sorted((self.root(first), self.root(second)))
-        self.parents[other] = one
+        box = enclosing_window([self.boxes[one], self.boxes[other]])
+        if one != other and box.height * box.width <= MAX_PIXELS:
+            self.parents[other] = one
+            self.boxes[one] = box
+            del self.boxes[other]
 
     def finish(self) -> list[JoinedObject]:
-        """Return the objects of the whole image in descending order of score."""
-        groups: dict[int, list[Member]] = {}
-        for index, member in enumerate(self.members):
-            groups.setdefault(self.root(index), []).append(member)
-        joined = (self.resolve(group) for group in groups.values())
-        return sorted((item for item in joined if item), key=lambda item: -item.score)
+        """Return the objects that are left in descending order of score."""
+        objects = self.close(self.grid.size[0])
+        return sorted(objects, key=lambda item: -item.score)
+
+    def close(self, row: int) -> list[JoinedObject]:
+        """Return and forget the objects that tiles from a row of pixels downwards cannot join.
+
+        No later tile may begin above the row. Objects are in the order of their first parts.
+        """
+        closed = [root for root, box in self.boxes.items() if box.bottom <= row]
+        groups: dict[int, list[Member]] = {root: [] for root in sorted(closed)}
+        for index in list(self.members):
+            root = self.root(index)
+            if root in groups:
+                groups[root].append(self.members.pop(index))
+        for index in [index for index in self.parents if index not in self.members]:
+            del self.parents[index]
+        for root in closed:
+            del self.boxes[root]
+        for key in [key for key in self.by_tile if self.grid.tile(*key).window.bottom <= row]:
+            del self.by_tile[key]
+        resolved = ((root, self.resolve(group)) for root, group in groups.items())
+        return [item._replace(order=root) for root, item in resolved if item]
 
     def resolve(self, group: list[Member]) -> JoinedObject | None:
         """Return the object of a group, None if its only member belongs to another tile."""

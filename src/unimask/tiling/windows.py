@@ -1,7 +1,7 @@
 """Tiles that cover an image, and the cells into which their edges divide it."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -37,6 +37,13 @@ class TileWindow(NamedTuple):
         """Return the slices of this window in the array of an outer one."""
         top, left = self.row - outer.row, self.column - outer.column
         return slice(top, top + self.height), slice(left, left + self.width)
+
+
+def enclosing_window(windows: Sequence[TileWindow]) -> TileWindow:
+    """Return the smallest window that contains several."""
+    row, column = min(w.row for w in windows), min(w.column for w in windows)
+    height, width = max(w.bottom for w in windows) - row, max(w.right for w in windows) - column
+    return TileWindow(row, column, height, width)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unimask.config import PostprocessingConfig
@@ -51,21 +51,51 @@ class TileRules(NamedTuple):
     scale: float
 
 
+class StuffScore(NamedTuple):
+    """Sum over tiles of the score of a stuff class times its area, and the sum of the areas."""
+
+    score: float
+    area: int
+
+
 class TileCollector(ABC):
     """Segments of an image, to which tiles are added in the order of the grid.
 
     Args:
         rules: Tiles and settings.
+        write: Function that receives finished parts of the label map: -1 for no label (semantic),
+            0 for no stuff and -1 - class for stuff (panoptic). By default the map is held in memory
+            for `finish`.
     """
 
-    def __init__(self, rules: TileRules) -> None:
+    VOID = -1
+    """Value of the label map at pixels without a label."""
+
+    def __init__(self, rules: TileRules, write: WriteBlock | None = None) -> None:
         self.rules = rules
+        self.write = write
         self.joiner = ObjectJoiner(rules.grid, int(np.ceil(MASK_STRIDE / rules.scale)))
         self.candidates: list[Candidate] = []
+        self.valid: tuple[Tile, Bool[np.ndarray, "h w"]] | None = None
+        self.blender: ClassBlender | None = None
+
+    def add(
+        self, tile: Tile, logits: TileLogits, valid: Bool[np.ndarray, "h w"] | None = None
+    ) -> None:
+        """Add a tile, of which only the valid pixels get labels (None: all)."""
+        self.valid = None if valid is None else (tile, valid)
+        self.add_logits(tile, logits)
+
+    def skip(self, tile: Tile) -> None:
+        """Add a tile of which no pixel is valid."""
+        self.valid = None
+        self.joiner.add(tile, [])
+        if self.blender is not None:
+            self.blender.skip(tile)
 
     @abstractmethod
-    def add(self, tile: Tile, logits: TileLogits) -> None:
-        """Add a tile."""
+    def add_logits(self, tile: Tile, logits: TileLogits) -> None:
+        """Add the scores and objects of a tile."""
 
     @abstractmethod
     def finish(self) -> tuple[Segment, ...]:
@@ -73,36 +103,61 @@ class TileCollector(ABC):
 
     def best_candidates(self) -> tuple[Candidate, ...]:
         """Return the highest scores in any tile, to be reported if there are no segments."""
-        return tuple(sorted(self.candidates, key=lambda c: -c.score)[:MAX_CANDIDATES])
+        return tuple(self.candidates)
+
+    def add_candidates(self, candidates: Sequence[Candidate]) -> None:
+        """Retain the candidates with the highest scores."""
+        ranked = sorted([*self.candidates, *candidates], key=lambda c: -c.score)
+        self.candidates = ranked[:MAX_CANDIDATES]
+
+    def write_valid(self, window: TileWindow, block: Int[np.ndarray, "h w"]) -> None:
+        """Write a part of the label map, with no label at pixels without data."""
+        assert self.write is not None
+        if self.valid is not None:
+            tile, valid = self.valid
+            block = np.where(valid[window.slices_within(tile.window)], block, self.VOID)
+        self.write(window, block)
+
+    def place_objects(
+        self, tile: Tile, objects: Sequence[Instance | PanopticSegment]
+    ) -> list[TileObject]:
+        """Return the objects of a tile with their masks placed in the image."""
+        row, column = tile.window.row, tile.window.column
+        placed = []
+        for item in objects:
+            if self.valid is None:
+                mask = PlacedMask.from_run_length(item.rle, row, column)
+            else:
+                pixels = item.rle.to_mask() & self.valid[1]
+                if not pixels.any():
+                    continue
+                mask = PlacedMask.crop(pixels, row, column)
+            placed.append(TileObject(item.label_id, item.score, mask))
+        return placed
 
     def joined_objects(self) -> list[JoinedObject]:
         """Return the objects of the image, and warn about those that no tile contained."""
         objects = self.joiner.finish()
-        count = sum(item.is_cut for item in objects)
-        if count:
-            axes = self.rules.grid.rows, self.rules.grid.columns
-            overlaps = [a.starts[0] + a.tile - a.starts[1] for a in axes if len(a.starts) > 1]
-            warnings.warn(
-                f"{count} of {len(objects)} objects are larger than the overlap of the tiles "
-                f"({min(overlaps)} pixels) and were cut by their borders: their parts were joined, "
-                "but a larger tile or overlap is more exact",
-                TilingWarning,
-                stacklevel=2,
-            )
+        num_cut = sum(item.is_cut for item in objects)
+        warn_about_cut_objects(self.rules.grid, num_cut, len(objects))
         return objects
 
 
 class SemanticCollector(TileCollector):
     """Semantic segments: the class with the highest blended score at each pixel."""
 
-    def __init__(self, rules: TileRules) -> None:
-        super().__init__(rules)
-        self.label_map = np.empty(rules.grid.size[::-1], np.int16)
-        self.blender = ClassBlender(rules.grid, self.decide, block_writer(self.label_map))
+    def __init__(self, rules: TileRules, write: WriteBlock | None = None) -> None:
+        super().__init__(rules, write)
+        if write is None:
+            self.label_map = np.empty(rules.grid.size[::-1], np.int16)
+            self.write = block_writer(self.label_map)
+        self.blender = self.scores = ClassBlender(
+            rules.grid, self.decide, self.write_valid, self.VOID
+        )
 
-    def add(self, tile: Tile, logits: TileLogits) -> None:
-        """Add a tile."""
-        self.blender.add(
+    def add_logits(self, tile: Tile, logits: TileLogits) -> None:
+        """Add the class scores of a tile."""
+        self.scores.add(
             tile,
             *semantic_scores(
                 logits,
@@ -128,15 +183,15 @@ class SemanticCollector(TileCollector):
 class InstanceCollector(TileCollector):
     """Instances of the tiles, joined across borders."""
 
-    def add(self, tile: Tile, logits: TileLogits) -> None:
-        """Add a tile."""
+    def add_logits(self, tile: Tile, logits: TileLogits) -> None:
+        """Add the objects of a tile."""
         rules, labels = self.rules.postprocessing, self.rules.labels
         arguments = logits.class_logits, logits.mask_logits, logits.resizer
         best = instances(*arguments, labels.is_thing, rules.top_k, self.rules.threshold)
         objects = remove_hidden_instances(best, rules.min_visible)
-        if not objects and not self.joiner.members:
-            self.candidates += instance_candidates(*arguments, labels, rules.top_k)
-        self.joiner.add(tile, place_objects(tile, objects))
+        if not objects and not self.joiner.count:
+            self.add_candidates(instance_candidates(*arguments, labels, rules.top_k))
+        self.joiner.add(tile, self.place_objects(tile, objects))
 
     def finish(self) -> tuple[Segment, ...]:
         """Return the objects; ids are in descending order of score."""
@@ -152,14 +207,20 @@ class InstanceCollector(TileCollector):
 class PanopticCollector(TileCollector):
     """Things joined across borders, over stuff from blended scores."""
 
-    def __init__(self, rules: TileRules) -> None:
-        super().__init__(rules)
-        self.ids = np.zeros(rules.grid.size[::-1], np.int32)
-        self.blender = ClassBlender(rules.grid, self.decide, block_writer(self.ids))
-        self.stuff: dict[int, list[tuple[float, int]]] = {}
+    VOID = 0
 
-    def add(self, tile: Tile, logits: TileLogits) -> None:
-        """Add a tile."""
+    def __init__(self, rules: TileRules, write: WriteBlock | None = None) -> None:
+        super().__init__(rules, write)
+        if write is None:
+            self.ids = np.zeros(rules.grid.size[::-1], np.int32)
+            self.write = block_writer(self.ids)
+        self.blender = self.scores = ClassBlender(
+            rules.grid, self.decide, self.write_valid, self.VOID
+        )
+        self.stuff: dict[int, StuffScore] = {}
+
+    def add_logits(self, tile: Tile, logits: TileLogits) -> None:
+        """Add the stuff scores and objects of a tile."""
         rules, is_thing = self.rules.postprocessing, self.rules.labels.is_thing
         threshold = self.rules.threshold
         segments = panoptic(
@@ -169,15 +230,16 @@ class PanopticCollector(TileCollector):
             rules.overlap_threshold,
             rules.uncertain_pixels,
         )
-        if not segments and not self.joiner.members:
-            self.candidates += panoptic_candidates(logits.class_logits, self.rules.labels)
+        if not segments and not self.joiner.count:
+            self.add_candidates(panoptic_candidates(logits.class_logits, self.rules.labels))
         for segment in segments:
             if not is_thing[segment.label_id]:
-                scores = self.stuff.setdefault(segment.label_id, [])
-                scores.append((segment.score, segment.rle.area))
-        self.blender.add(tile, *stuff_scores(logits, segments, is_thing))
+                score, area = self.stuff.get(segment.label_id, (0.0, 0))
+                part = segment.rle.area
+                self.stuff[segment.label_id] = StuffScore(score + segment.score * part, area + part)
+        self.scores.add(tile, *stuff_scores(logits, segments, is_thing))
         things = [segment for segment in segments if is_thing[segment.label_id]]
-        self.joiner.add(tile, place_objects(tile, things))
+        self.joiner.add(tile, self.place_objects(tile, things))
 
     def decide(
         self, classes: tuple[int, ...], scores: Float[Tensor, "c h w"]
@@ -203,8 +265,8 @@ class PanopticCollector(TileCollector):
 
     def stuff_score(self, label_id: int) -> float:
         """Return the mean score of a stuff class over the tiles, weighted by area."""
-        scores, areas = zip(*self.stuff[label_id], strict=True)
-        return float(np.average(scores, weights=areas))
+        score, area = self.stuff[label_id]
+        return score / area
 
 
 COLLECTORS: dict[Task, type[TileCollector]] = {
@@ -214,13 +276,25 @@ COLLECTORS: dict[Task, type[TileCollector]] = {
 }
 
 
-def place_objects(tile: Tile, objects: Sequence[Instance | PanopticSegment]) -> list[TileObject]:
-    """Return the objects of a tile with their masks placed in the image."""
-    row, column = tile.window.row, tile.window.column
-    return [
-        TileObject(item.label_id, item.score, PlacedMask.from_run_length(item.rle, row, column))
-        for item in objects
-    ]
+def warn_about_cut_objects(grid: TileGrid, num_cut: int, total: int) -> None:
+    """Warn if there are objects that no tile contained.
+
+    Args:
+        grid: Tiles of the image.
+        num_cut: Number of such objects.
+        total: Number of all objects.
+    """
+    if not num_cut:
+        return
+    axes = grid.rows, grid.columns
+    overlaps = [axis.starts[0] + axis.tile - axis.starts[1] for axis in axes if axis.starts[1:]]
+    warnings.warn(
+        f"{num_cut} of {total} objects are larger than the overlap of the tiles "
+        f"({min(overlaps)} pixels) and were cut by their borders: their parts were joined, but a "
+        "larger tile or overlap is more exact",
+        TilingWarning,
+        stacklevel=3,
+    )
 
 
 def block_writer(target: Int[np.ndarray, "w h"]) -> WriteBlock:

@@ -11,7 +11,7 @@ LAYERS = (
     ("checkpoints", "curation"),
     ("runtimes",),
     ("inference",),
-    ("evaluation", "export", "profiling", "selection", "serving"),
+    ("batch", "evaluation", "export", "profiling", "selection", "serving"),
     ("training",),
     ("cli",),
 )

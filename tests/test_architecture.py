@@ -147,6 +147,7 @@ WIDE_CALLS = {
     ("evaluation", "evaluate"),
     ("profiling", "benchmark"),
     ("evaluation", "compare"),
+    ("cli", "batch"),
     ("cli", "benchmark"),
     ("cli", "check"),
     ("cli", "convert"),

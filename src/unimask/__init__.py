@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from unimask.version import __version__
 
 if TYPE_CHECKING:
+    from unimask.batch import read_batch
     from unimask.curation import check, convert, write_predictions
     from unimask.evaluation import compare, evaluate
     from unimask.inference import Predictor, load
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "load",
     "postprocess",
+    "read_batch",
     "select",
     "train",
     "write_predictions",
@@ -53,6 +55,7 @@ HOMES = {
     "evaluate": "unimask.evaluation",
     "load": "unimask.inference",
     "postprocess": "unimask.processing",
+    "read_batch": "unimask.batch",
     "select": "unimask.selection",
     "train": "unimask.training",
     "write_predictions": "unimask.curation",

@@ -19,8 +19,8 @@ USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Base class of errors in the command line, from click or from Typer's own copy of it."""
 
 COMMANDS = (
-    "benchmark", "check", "compare", "convert", "evaluate", "export", "models", "predict", "select",
-    "serve", "train",
+    "batch", "benchmark", "check", "compare", "convert", "evaluate", "export", "models", "predict",
+    "select", "serve", "train",
 )  # fmt: skip
 """Commands in the order of `unimask --help`; each is defined in the module of its name."""
 

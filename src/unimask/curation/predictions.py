@@ -30,6 +30,10 @@ FORMAT_TASKS: dict[str, Task] = {
 """Task whose results a format represents best; the others take those of any task."""
 
 
+FORMATS_WITHOUT_LABEL_FILES = ("coco", "cvat")
+"""Formats whose labels are in one file for all images."""
+
+
 def preferred_task(to: str, tasks: tuple[Task, ...], labels: LabelSet) -> Task:
     """Return the task to predict for a format: the one it represents best, if a model does it.
 
@@ -57,6 +61,7 @@ def write_predictions(
     outlines: OutlineStyle | None = None,
     progress: Callable[[Result], None] | None = None,
     failed: Callable[[DataError], None] | None = None,
+    root: str | Path | None = None,
 ) -> ConversionResult:
     """Write results and their images as one dataset, completely or not at all.
 
@@ -75,6 +80,8 @@ def write_predictions(
         progress: Function called with each result when it is written.
         failed: Function called with the error of each result that has too many overlapping
             instances, which is then left out; None raises the error instead.
+        root: Folder that contains all images, to which the names of images in the labels are then
+            relative, and no images are written; None to write the images too.
 
     Raises:
         DataError: There are no results, or the format cannot represent them.
@@ -99,7 +106,8 @@ def write_predictions(
             if writer is None or first is None:
                 first = (result.task, result.labels)
                 writer = create_writer(to, folder, writable_labels(*first)[0], outlines)
-                writer.image_folder(ALL_IMAGES).mkdir(parents=True, exist_ok=True)
+                if root is None:
+                    writer.image_folder(ALL_IMAGES).mkdir(parents=True, exist_ok=True)
             if first != (result.task, result.labels):
                 raise SettingsError(
                     "results differ in their task or classes: write those of one model and task"
@@ -111,7 +119,11 @@ def write_predictions(
                     raise
                 failed(error)
             else:
-                write_result(writer, result, sample, used_names, link)
+                if root is None:
+                    write_result(writer, result, sample, used_names, link)
+                else:
+                    names = None if to in FORMATS_WITHOUT_LABEL_FILES else used_names
+                    writer.add(ALL_IMAGES, sample, relative_name(result.path, Path(root), names))
                 written.images[ALL_IMAGES] += 1
                 del sample
             if progress is not None:
@@ -145,6 +157,30 @@ def write_result(
         raise DataError(f"{path} cannot be copied: predict it from a file, or retain its image")
     else:
         Image.fromarray(result.image).save(target, compress_level=3)
+
+
+def relative_name(path: Path | None, root: Path, used_names: set[str] | None) -> str:
+    """Return the name of an image relative to a folder, with a number if its label file exists.
+
+    Args:
+        path: Path of the image.
+        root: Folder.
+        used_names: Names without suffix of the images with label files, to which this one is added;
+            None for formats without a file per image.
+
+    Raises:
+        DataError: The image is not in the folder.
+    """
+    if path is None or not path.is_relative_to(root):
+        raise DataError(f"{path or 'an image in memory'} is not in {root}: pass another folder")
+    name = path.relative_to(root)
+    if used_names is not None:
+        stem, number = name.stem, 1
+        while str(name.with_suffix("")).casefold() in used_names:
+            number += 1
+            name = name.with_stem(f"{stem}_{number}")
+        used_names.add(str(name.with_suffix("")).casefold())
+    return name.as_posix()
 
 
 def sample_from_result(result: Result) -> Sample:

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from unimask.errors import ImageError, one_line
 from unimask.formats.bounded_reader import BoundedReader
 from unimask.formats.output_folder import RECORD_NAME
+from unimask.processing.encoded_image import EncodedImage
 from unimask.processing.image_plugins import (
     HEADER_BYTES,
     register_for_file,
@@ -55,7 +56,7 @@ LABEL_ENDINGS = ("_seg.npy",)
 """Endings of the names of files that have the suffix of an image, but hold labels (cellpose)."""
 
 ImageArray = UInt8[np.ndarray, "h w c"]
-Source = str | Path | Image.Image | np.ndarray
+Source = str | Path | Image.Image | np.ndarray | EncodedImage
 
 _PIL_LIMIT = threading.Lock()
 
@@ -78,8 +79,9 @@ def read_image(
     alpha is one of them, and "auto" maps each of them separately.
 
     Args:
-        source: A path (image file, or `.npy` with an array), an http(s) address, a PIL image, or an
-            array (h, w), (h, w, 1) or (h, w, 3 or 4); (h, w, channels) if `channels` is not 3.
+        source: A path (image file, or `.npy` with an array), an http(s) address, a PIL image, an
+            `EncodedImage`, or an array (h, w), (h, w, 1) or (h, w, 3 or 4); (h, w, channels) if
+            `channels` is not 3.
         window: Values mapped to 0 and 255; "auto" takes the 0.1 and 99.9 percentiles.
         max_pixels: Largest accepted product of height and width.
         channels: Number of channels; 3 for RGB.
@@ -94,6 +96,8 @@ def read_image(
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the given image"
         return convert(source, str(name), options)
+    if isinstance(source, EncodedImage):
+        return read_stream(io.BytesIO(source.fetch()), source.name, options)
     if not isinstance(source, str | Path):
         raise ImageError(f"a {type(source).__name__} is no image: pass a path, PIL or an array")
     if str(source).startswith(("http://", "https://")):
@@ -275,6 +279,8 @@ def count_pixels(source: Source) -> int:
     try:
         if isinstance(source, Image.Image):
             return source.width * source.height
+        if isinstance(source, EncodedImage):
+            return 0
         path = Path(source)
         if not path.is_file():
             return 0
@@ -364,6 +370,7 @@ def is_image(path: Path, suffixes: frozenset[str] | None) -> bool:
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "EncodedImage",
     "ImageArray",
     "ImageWarning",
     "Source",

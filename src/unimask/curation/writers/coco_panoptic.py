@@ -9,6 +9,7 @@ from PIL import Image
 from unimask.curation.writers.writer import (
     HIDDEN_PIXELS,
     category_records,
+    label_path,
     score_field,
     to_xywh,
 )
@@ -45,9 +46,8 @@ class CocoPanopticWriter:
         segments = panoptic_segments(sample, self.is_thing)
         ids = np.concatenate([[0], segments])[sample.front]
         folder = self.out / "annotations" / f"panoptic_{split}"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"{Path(file).stem}.png"
-        Image.fromarray(encode_ids(ids)).save(folder / name)
+        path = label_path(folder, file, ".png")
+        Image.fromarray(encode_ids(ids)).save(path)
         output = self.file(split)
         number = output.counts["images"] + 1
         height, width = sample.size
@@ -56,7 +56,14 @@ class CocoPanopticWriter:
         )
         info = [self.segment(sample, segments, id, rle) for id, rle in encode_id_map(ids).items()]
         output.extend(
-            "annotations", [{"image_id": number, "file_name": name, "segments_info": info}]
+            "annotations",
+            [
+                {
+                    "image_id": number,
+                    "file_name": path.relative_to(folder).as_posix(),
+                    "segments_info": info,
+                }
+            ],
         )
 
     def segment(self, sample: Sample, segments: np.ndarray, id: int, rle: RunLength) -> dict:

@@ -4,7 +4,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from unimask.curation.writers.writer import STUFF_AS_OBJECTS, labelled_objects, split_folder
+from unimask.curation.writers.writer import (
+    STUFF_AS_OBJECTS,
+    label_path,
+    labelled_objects,
+    split_folder,
+)
 from unimask.datasets import Sample
 from unimask.formats.geojson import feature_collection, geojson_feature, geojson_properties
 from unimask.formats.outlines import OutlineStyle
@@ -52,8 +57,7 @@ class GeojsonWriter:
             for one in objects
         ]
         content = feature_collection(features, image_name=file, size=sample.size)
-        path = self.image_folder(split) / f"{Path(file).stem}.geojson"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = label_path(self.image_folder(split), file, ".geojson")
         path.write_text(json.dumps(content), encoding="utf-8")
 
     def finish(self, split: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN_PIXELS, write_json
+from unimask.curation.writers.writer import HIDDEN_PIXELS, label_path, write_json
 from unimask.datasets import Sample
 from unimask.errors import DataError
 from unimask.labels import LabelSet
@@ -56,10 +56,8 @@ class InstanceIdWriter:
         ids = np.concatenate([[0], np.where(thing, np.cumsum(thing), 0)])
         if ids.max() > MAX_OBJECTS:
             raise DataError(f"{sample.path} has {ids.max()} objects, more than 16 bits can number")
-        folder = self.out / split / "masks"
-        folder.mkdir(parents=True, exist_ok=True)
         image = ids[sample.front].astype(np.uint16)
-        Image.fromarray(image).save(folder / f"{Path(file).stem}.png")
+        Image.fromarray(image).save(label_path(self.out / split / "masks", file, ".png"))
 
     def finish(self, split: str) -> None:
         """Do nothing: the format has no file per split."""

@@ -4,7 +4,12 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from unimask.curation.writers.writer import STUFF_AS_OBJECTS, labelled_objects, split_folder
+from unimask.curation.writers.writer import (
+    STUFF_AS_OBJECTS,
+    label_path,
+    labelled_objects,
+    split_folder,
+)
 from unimask.datasets import Sample
 from unimask.formats.labelme import labelme_file, labelme_shapes
 from unimask.formats.outlines import OutlineStyle
@@ -48,8 +53,7 @@ class LabelmeWriter:
             )
         ]
         content = labelme_file(shapes, image_path=file, size=sample.size)
-        path = self.image_folder(split) / f"{Path(file).stem}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = label_path(self.image_folder(split), file, ".json")
         path.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def finish(self, split: str) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN_PIXELS, category_records, write_json
+from unimask.curation.writers.writer import (
+    HIDDEN_PIXELS,
+    category_records,
+    label_path,
+    write_json,
+)
 from unimask.datasets import Sample
 from unimask.labels import IGNORE_LABEL, LabelSet
 
@@ -44,10 +49,8 @@ class SemanticWriter:
         self.lost[HIDDEN_PIXELS] += sample.num_hidden_pixels
         ignore = IGNORE_LABEL_16_BIT if self.is_16_bit else IGNORE_LABEL
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
-        folder = self.out / split / "masks"
-        folder.mkdir(parents=True, exist_ok=True)
         image = labels[sample.front].astype(np.uint16 if self.is_16_bit else np.uint8)
-        Image.fromarray(image).save(folder / f"{Path(file).stem}.png")
+        Image.fromarray(image).save(label_path(self.out / split / "masks", file, ".png"))
 
     def finish(self, split: str) -> None:
         """Do nothing: the format has no file per split."""

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from math import isnan
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from unimask.datasets import Sample
@@ -136,6 +136,19 @@ def category_records(labels: LabelSet) -> list[dict]:
         }
         for index, name in enumerate(labels.names)
     ]
+
+
+def label_path(folder: Path, file: str, suffix: str) -> Path:
+    """Return the path of an image's label file, and create its folder.
+
+    Args:
+        folder: Folder of the label files.
+        file: Name of the image in the dataset, which may include folders.
+        suffix: Suffix of the label file.
+    """
+    path = folder / PurePosixPath(file).with_suffix(suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def write_json(path: Path, content: object) -> None:

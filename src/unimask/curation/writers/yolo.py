@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from unimask.curation.writers.writer import object_masks, unsupported_stuff
+from unimask.curation.writers.writer import label_path, object_masks, unsupported_stuff
 from unimask.datasets import Sample
 from unimask.datasets.interface import ALL_IMAGES
 from unimask.errors import DataError
@@ -63,9 +63,8 @@ class YoloWriter:
                 self.lost["crowds"] += 1
             else:
                 lines.append(self.polygon_line(label, rle))
-        folder = self.out / "labels" / split
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{Path(file).stem}.txt").write_text("".join(lines))
+        path = label_path(self.out / "labels" / split, file, ".txt")
+        path.write_text("".join(lines))
 
     def polygon_line(self, label: int, rle: RunLength) -> str:
         """Return the line of one object, and count the bridges of its polygon."""

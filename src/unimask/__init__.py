@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unimask.batch import read_batch
     from unimask.curation import check, convert, write_predictions
     from unimask.evaluation import compare, evaluate
-    from unimask.inference import Predictor, load
+    from unimask.inference import Augmentations, Predictor, load
     from unimask.inference.untrained import build
     from unimask.processing import postprocess
     from unimask.results import Result, Segment
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unimask.training import TrainingSettings, train
 
 __all__ = [
+    "Augmentations",
     "Predictor",
     "Result",
     "Segment",
@@ -44,6 +45,7 @@ __all__ = [
 
 # Public names are imported on first access: `import unimask` imports neither torch nor an extra.
 HOMES = {
+    "Augmentations": "unimask.inference",
     "Predictor": "unimask.inference",
     "Result": "unimask.results",
     "Segment": "unimask.results",

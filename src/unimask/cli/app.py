@@ -68,6 +68,15 @@ CompileOption = Annotated[
     ),
 ]
 
+TtaOption = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Predict from several views of each image (test-time augmentation): for semantic, the "
+        "authors' sizes, mirrored and not; for other tasks, the image and its mirror image.",
+    ),
+]
+
 OutlinesOption = Annotated[
     str | None,
     typer.Option(

@@ -13,6 +13,7 @@ from unimask.cli.app import (
     MasksOption,
     OverwriteOption,
     PreprocessingOption,
+    TtaOption,
     WindowOption,
     app,
     parse_window,
@@ -89,6 +90,7 @@ def evaluate(
         typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
     ] = "float32",
     compile: CompileOption = False,
+    tta: TtaOption = False,
 ) -> None:
     """Score a model, or results from any program; scores are percentages, except HD95 (pixels)."""
     check_output_files(json, page, overwrite=overwrite)
@@ -114,6 +116,7 @@ def evaluate(
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
             compile=compile,
+            tta=tta,
             format=format,
             masks=masks,
             window=parse_window(window),

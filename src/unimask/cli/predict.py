@@ -13,6 +13,7 @@ from unimask.cli.app import (
     CompileOption,
     OutlinesOption,
     PreprocessingOption,
+    TtaOption,
     WindowOption,
     app,
     parse_window,
@@ -128,6 +129,7 @@ def predict(
         typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
     ] = "float32",
     compile: CompileOption = False,
+    tta: TtaOption = False,
 ) -> None:
     """Segment images and write an overlay, an id map and a JSON file for each, or one dataset."""
     limits, tile_side = parse_window(window), parse_tile(tile, confidence)
@@ -157,6 +159,7 @@ def predict(
         tile=tile_side,
         overlap=overlap,
         scale=scale,
+        tta=tta,
         on_error="yield",
     )
     with grouped_range_warnings(), closing(outcomes):

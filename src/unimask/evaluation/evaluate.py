@@ -19,6 +19,7 @@ from unimask.evaluation.result_providers import (
 from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, build_scorer, choose_ap_definition
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
+from unimask.inference.augmentation import Augmentations
 from unimask.results import Result
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,7 @@ def evaluate(
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
     compile: bool = False,
+    tta: bool | Augmentations = False,
     json: str | Path | None = None,
     page: str | Path | None = None,
     overwrite: bool = False,
@@ -85,6 +87,8 @@ def evaluate(
         dtype: Data type of its computation, as `load` takes it.
         preprocessing: Source of its pre-processing, "authors" or "hub", as `load` takes it.
         compile: Whether it is compiled, as `load` takes it.
+        tta: Whether the model predicts from several views of each image (test-time augmentation),
+            as `Predictor.predict` takes it.
         json: File to write the scores to.
         page: HTML file to write, with scores, curves, confusion matrix, best and worst images.
         overwrite: Whether `json` and `page` may replace files that unimask did not write.
@@ -112,6 +116,8 @@ def evaluate(
         raise SettingsError(
             "categories applies only to results: a model's classes are matched by name"
         )
+    if results is not None and tta is not False:
+        raise SettingsError("tta applies only to models: results were predicted before")
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
     if results is not None:
@@ -120,7 +126,9 @@ def evaluate(
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
         provider = open_predictions(
-            predictor, data, split, task, format, window, masks, retain_confidence=is_calibrated
+            *(predictor, data, split, task, format, window, masks),
+            retain_confidence=is_calibrated,
+            tta=tta,
         )
     scorer = build_scorer(
         provider.task,

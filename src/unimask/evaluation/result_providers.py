@@ -10,6 +10,7 @@ from unimask.datasets.windows import set_window
 from unimask.evaluation.classes import match_model_classes
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
+from unimask.inference.augmentation import Augmentations
 from unimask.labels import LabelSet, Task, most_demanding_task
 from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
@@ -47,6 +48,7 @@ class Predictions:
         dataset: Dataset with the ground truth.
         task: Task to predict; by default the model's most demanding task that the labels support.
         retain_confidence: Whether results retain what `Result.confidence` needs.
+        tta: Whether to predict from several views of each image, as `Predictor.predict` takes it.
 
     Raises:
         DataError: Model and dataset have different classes.
@@ -60,9 +62,10 @@ class Predictions:
         task: str | None,
         *,
         retain_confidence: bool = False,
+        tta: bool | Augmentations = False,
     ) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
-        self.retain_confidence = retain_confidence
+        self.retain_confidence, self.tta = retain_confidence, tta
         self.task: Task = predictor.resolve_task(task or widest_common_task(predictor, dataset))
         check_tasks(dataset, (self.task,))
         self.classes = match_model_classes(predictor, dataset, self.task)
@@ -79,6 +82,7 @@ class Predictions:
             threshold=self.threshold,
             window=UINT8_WINDOW,
             retain_confidence=self.retain_confidence,
+            tta=self.tta,
         )
         self.num_images += 1
         self.num_empty += not result.segments
@@ -143,11 +147,12 @@ def open_predictions(
     masks: str | None = None,
     *,
     retain_confidence: bool = False,
+    tta: bool | Augmentations = False,
 ) -> Predictions:
     """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
     set_window(dataset, window or predictor.description.preprocessing.window)
-    return Predictions(predictor, dataset, task, retain_confidence=retain_confidence)
+    return Predictions(predictor, dataset, task, retain_confidence=retain_confidence, tta=tta)
 
 
 def widest_common_task(predictor: Predictor, dataset: Dataset) -> Task | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from unimask.errors import ImageError
+from unimask.inference.augmentation import PendingViews
 from unimask.inference.thread_map import thread_map
 from unimask.inference.tiles import PendingTiles
 from unimask.outputs import SegmenterOutput
@@ -24,11 +25,15 @@ class Pending:
     milliseconds: float
 
 
+Prepared = Pending | PendingTiles | PendingViews
+"""Image that was read, as it will be segmented."""
+
+
 def prefetched(
     images: Iterable[Source],
-    prepare: Callable[[Source], Pending | PendingTiles],
+    prepare: Callable[[Source], Prepared],
     max_pending: int,
-) -> Generator[Pending | PendingTiles | ImageError]:
+) -> Generator[Prepared | ImageError]:
     """Prepare images, in threads unless they come from an iterator; yield errors in their place."""
     if isinstance(images, Iterator):
         for source in images:
@@ -47,11 +52,11 @@ def prefetched(
 
 
 def equal_sizes(
-    pending: Iterable[Pending | PendingTiles | ImageError], batch_size: int
-) -> Iterator[list[Pending] | PendingTiles | ImageError]:
+    pending: Iterable[Prepared | ImageError], batch_size: int
+) -> Iterator[list[Pending] | PendingTiles | PendingViews | ImageError]:
     """Group consecutive images of equal padded size, at most `batch_size` per group.
 
-    Errors, and images to be segmented in tiles, are yielded alone.
+    Errors, and images to be segmented in tiles or from several views, are yielded alone.
     """
     batch: list[Pending] = []
     for item in pending:

@@ -2,6 +2,7 @@
 
 from typing import Literal, TypedDict
 
+from unimask.inference.augmentation import Augmentations
 from unimask.inference.tiles import TileOption
 from unimask.processing.images import Window
 
@@ -20,3 +21,4 @@ class PredictOptions(TypedDict, total=False):
     tile: TileOption
     overlap: float
     scale: float
+    tta: bool | Augmentations

@@ -11,6 +11,12 @@ from torch import Tensor
 
 from unimask.config import PreprocessingConfig
 from unimask.errors import TaskError
+from unimask.inference.augmentation import (
+    Augmentations,
+    PendingViews,
+    ViewModel,
+    predict_views,
+)
 from unimask.inference.batches import Pending, synchronise
 from unimask.inference.tiles import (
     ArraySource,
@@ -116,6 +122,12 @@ class Pipeline:
         image = self.read(source, window, max_pixels)
         return PendingTiles(source, image, 1000 * (time.perf_counter() - start))
 
+    def prepare_views(self, source: Source, window: Window, max_pixels: int) -> PendingViews:
+        """Read an image that is to be segmented from several views."""
+        start = time.perf_counter()
+        image = self.read(source, window, max_pixels)
+        return PendingViews(source, image, 1000 * (time.perf_counter() - start))
+
     def read(self, source: Source, window: Window, max_pixels: int) -> ImageArray:
         """Read an image in the form that the network needs."""
         window = self.description.preprocessing.window if window is None else window
@@ -191,6 +203,42 @@ class Pipeline:
             self.preprocess,
             lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),
         )
+
+    @torch.inference_mode()
+    def run_views(
+        self,
+        item: PendingViews,
+        task: Task,
+        threshold: float | None,
+        augmentations: Augmentations,
+        *,
+        batch_size: int,
+        retain_confidence: bool,
+    ) -> Result:
+        """Segment an image from several views."""
+        # Imported here because it imports SciPy, which other predictions do not need.
+        from unimask.processing.augmented.segment import ViewRules, segment_views
+
+        if task == "instance" and threshold is None:
+            threshold = INSTANCE_THRESHOLD
+        model = ViewModel(
+            task,
+            self.description.preprocessing,
+            self.preprocess,
+            lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),
+        )
+        views, speed = predict_views(model, item.image, augmentations, batch_size)
+        start = time.perf_counter()
+        size = item.image.shape[0], item.image.shape[1]
+        rules = ViewRules(
+            task, self.description.labels, size, self.description.postprocessing, threshold
+        )
+        result = segment_views(views, rules, retain_confidence=retain_confidence)
+        release_freed_memory(size[0] * size[1])
+        speed["postprocess"] = 1000 * (time.perf_counter() - start)
+        speed["preprocess"] += item.milliseconds
+        path, image = source_path(item.source), to_displayable(item.image)
+        return replace(result, path=path, image=image, speed=speed)
 
     def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
         """Run the network, compiled if requested."""

@@ -4,8 +4,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Literal, Unpack, get_args, overload
 
-from unimask.errors import ImageError
-from unimask.inference.batches import Pending, equal_sizes, prefetched
+from unimask.errors import ImageError, SettingsError
+from unimask.inference.augmentation import Augmentations, PendingViews, parse_augmentations
+from unimask.inference.batches import Prepared, equal_sizes, prefetched
 from unimask.inference.options import OnError, PredictOptions
 from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.inference.precision import precision_name
@@ -81,6 +82,7 @@ class Predictor(SaveMixin, RasterMixin):
         tile: TileOption = "auto",
         overlap=0.25,
         scale=1.0,
+        tta=False,
     ):
         """Segment images.
 
@@ -107,6 +109,8 @@ class Predictor(SaveMixin, RasterMixin):
             overlap: Overlap of neighbouring tiles as a share of their side, 0 to 0.5.
             scale: Pixels of the network's input per pixel of the image, for tiles; other images
                 are resized by the model's own rule.
+            tta: Whether to predict from several views of each image (test-time augmentation): True
+                for the default views of the task, or `Augmentations`.
 
         Returns:
             One result for one image; a list for a list, folder or pattern; an iterator for an
@@ -114,7 +118,7 @@ class Predictor(SaveMixin, RasterMixin):
 
         Raises:
             ImageError: An image cannot be read.
-            SettingsError: Batch size, threshold or largest number of pixels is out of range.
+            SettingsError: An option is out of range, or `tta` goes with tiles.
             TaskError: The model was not trained for the task.
         """
         results = self.stream(
@@ -128,6 +132,7 @@ class Predictor(SaveMixin, RasterMixin):
             tile=tile,
             overlap=overlap,
             scale=scale,
+            tta=tta,
         )
         if is_single(images):
             return next(results)
@@ -168,6 +173,7 @@ class Predictor(SaveMixin, RasterMixin):
         tile: TileOption = "auto",
         overlap: float = 0.25,
         scale: float = 1.0,
+        tta: bool | Augmentations = False,
         on_error: OnError = "raise",
     ) -> Generator[Result | ImageError]:
         """Segment images one after another, in constant memory.
@@ -184,6 +190,7 @@ class Predictor(SaveMixin, RasterMixin):
             tile: See `predict`.
             overlap: See `predict`.
             scale: See `predict`.
+            tta: See `predict`.
             on_error: What an image that cannot be read does: "raise" raises its `ImageError` after
                 the results of the images before it; "yield" yields the error in the place of the
                 result and continues.
@@ -213,7 +220,13 @@ class Predictor(SaveMixin, RasterMixin):
             choose_tile(tile, self.description.preprocessing, self.name)
         sources = open_sources(images)
 
-        def prepare(source: Source) -> Pending | PendingTiles:
+        augmentations = parse_augmentations(tta, self.description.preprocessing, self.name)
+        if augmentations is not None and tile not in (None, "auto"):
+            raise SettingsError("tta does not go with tiles: leave out tile= (--tile) or tta")
+
+        def prepare(source: Source) -> Prepared:
+            if augmentations is not None:
+                return self.prepare_views(source, window, max_pixels)
             if not tiles.applies_to(source, max_pixels):
                 return self.prepare(source, window, max_pixels)
             limit = MAX_TILED_PIXELS if tile == "auto" else max_pixels
@@ -224,6 +237,16 @@ class Predictor(SaveMixin, RasterMixin):
                 for group in equal_sizes(pending, batch_size):
                     if isinstance(group, PendingTiles):
                         yield self.run_tiles(group, resolved_task, threshold, tiles, batch_size)
+                    elif isinstance(group, PendingViews):
+                        assert augmentations is not None
+                        yield self.run_views(
+                            group,
+                            resolved_task,
+                            threshold,
+                            augmentations,
+                            batch_size=batch_size,
+                            retain_confidence=retain_confidence,
+                        )
                     elif not isinstance(group, ImageError):
                         yield from self.run(group, resolved_task, threshold, retain_confidence)
                     elif on_error == "yield":

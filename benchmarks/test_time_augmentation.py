@@ -1,6 +1,6 @@
 """Measure what test-time augmentation gains and costs.
 
-    python -m benchmarks.test_time_augmentation NUCLEI TOWN [--limit N]
+    python -m benchmarks.test_time_augmentation NUCLEI TOWN [--limit N] [--tasks TASK...] [--views N]
 
 NUCLEI is the dataset that the model `nuclei` is scored on, TOWN one of rendered scenes
 (`python -m recipes.rendered_town TOWN --train 1 --val 80 --size 512 --seed 0`). For each model and
@@ -33,8 +33,8 @@ SCORES = {
 }
 VIEWS: dict[str, tuple[tuple[str, Augmentations], ...]] = {
     "semantic": (
-        ("mirrored", Augmentations((1.0,))),
         ("the authors' sizes, mirrored (default)", Augmentations()),
+        ("mirrored", Augmentations((1.0,))),
     ),
     "instance": (
         ("mirrored (default)", Augmentations()),
@@ -51,20 +51,24 @@ def main() -> None:
     parser.add_argument("nuclei", type=Path)
     parser.add_argument("town", type=Path)
     parser.add_argument("--limit", type=int, default=10**6, help="largest number of images")
+    parser.add_argument("--tasks", nargs="+", choices=SCORES, default=list(SCORES))
+    parser.add_argument("--views", type=int, default=2, help="number of choices of views per task")
     arguments = parser.parse_args()
     print(describe_machine(torch.device("cpu")))
     for name, data in (("nuclei", arguments.nuclei), ("rendered-town", arguments.town)):
-        for task in SCORES:
-            measure(name, data, task, arguments.limit)
+        for task in arguments.tasks:
+            measure(name, data, task, arguments.limit, arguments.views)
 
 
-def measure(name: str, data: Path, task: str, limit: int) -> None:
-    """Measure a model on a task, and print one line per choice of views."""
+def measure(name: str, data: Path, task: str, limit: int, num_choices: int) -> None:
+    """Measure a model on a task, and print one line for each of the first choices of views."""
     model = unimask.load(name)
     dataset = open_dataset(data, "val")
     set_window(dataset, model.description.preprocessing.window)
-    choices = (("none", False), *VIEWS[task])
-    providers = [Predictions(model, dataset, task, tta=views) for _, views in choices]
+    choices = (("none", False), *VIEWS[task][:num_choices])
+    providers = [Predictions(model, dataset, task) for _ in choices]
+    for provider, (_, views) in zip(providers, choices, strict=True):
+        provider.tta = views
     count = min(limit, len(dataset))
     parts: list[list[Scorer]] = [[] for _ in choices]
     times: list[list[float]] = [[] for _ in choices]

@@ -239,11 +239,11 @@ def test_bad_scales_get_one_line(scales, message):
 
 def test_exported_graphs_take_mirrored_views_only():
     config = replace(RULES, fixed_size=(64, 64))
-    augmentations = parse_augmentations(True, config, "graph.onnx")
+    augmentations = parse_augmentations(True, None, config, "graph.onnx")
     assert augmentations is not None
     assert augmentations.sizes((48, 64), "semantic", config) == [(48, 64)]
     with pytest.raises(SettingsError, match="inputs of one size only"):
-        parse_augmentations(Augmentations((0.5, 1)), config, "graph.onnx")
+        parse_augmentations(Augmentations((0.5, 1)), None, config, "graph.onnx")
 
 
 def test_the_commands_take_views(tiny_model, discs, command, check_error, tmp_path):

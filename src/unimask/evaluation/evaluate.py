@@ -110,14 +110,7 @@ def evaluate(
         >>> report = unimask.evaluate("cells", "nuclei", task="panoptic")  # doctest: +SKIP
         >>> print(report["metrics"]["PQ"])  # doctest: +SKIP
     """
-    if model is not None and results is not None:
-        raise SettingsError("both a model and results were passed: pass only one of them")
-    if results is None and categories is not None:
-        raise SettingsError(
-            "categories applies only to results: a model's classes are matched by name"
-        )
-    if results is not None and tta is not False:
-        raise SettingsError("tta applies only to models: results were predicted before")
+    check_sources(model, results, categories, tta)
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
     if results is not None:
@@ -126,10 +119,9 @@ def evaluate(
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
         provider = open_predictions(
-            *(predictor, data, split, task, format, window, masks),
-            retain_confidence=is_calibrated,
-            tta=tta,
+            predictor, data, split, task, format, window, masks, retain_confidence=is_calibrated
         )
+        provider.tta = tta
     scorer = build_scorer(
         provider.task,
         provider.labels,
@@ -156,6 +148,20 @@ def evaluate(
     if json is not None:
         write_report(json, report, overwrite=overwrite)
     return report
+
+
+def check_sources(
+    model: object, results: object, categories: str | None, tta: bool | Augmentations
+) -> None:
+    """Raise SettingsError for both a model and results, or options of the other of them."""
+    if model is not None and results is not None:
+        raise SettingsError("both a model and results were passed: pass only one of them")
+    if results is None and categories is not None:
+        raise SettingsError(
+            "categories applies only to results: a model's classes are matched by name"
+        )
+    if results is not None and tta is not False:
+        raise SettingsError("tta applies only to models: results were predicted before")
 
 
 def load_predictor(

@@ -43,12 +43,13 @@ class ResultProvider(Protocol):
 class Predictions:
     """Predictions of a model.
 
+    `tta` may be set to predict from several views of each image; see `Predictor.predict`.
+
     Args:
         predictor: Model that predicts.
         dataset: Dataset with the ground truth.
         task: Task to predict; by default the model's most demanding task that the labels support.
         retain_confidence: Whether results retain what `Result.confidence` needs.
-        tta: Whether to predict from several views of each image, as `Predictor.predict` takes it.
 
     Raises:
         DataError: Model and dataset have different classes.
@@ -62,10 +63,10 @@ class Predictions:
         task: str | None,
         *,
         retain_confidence: bool = False,
-        tta: bool | Augmentations = False,
     ) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
-        self.retain_confidence, self.tta = retain_confidence, tta
+        self.retain_confidence = retain_confidence
+        self.tta: bool | Augmentations = False
         self.task: Task = predictor.resolve_task(task or widest_common_task(predictor, dataset))
         check_tasks(dataset, (self.task,))
         self.classes = match_model_classes(predictor, dataset, self.task)
@@ -147,12 +148,11 @@ def open_predictions(
     masks: str | None = None,
     *,
     retain_confidence: bool = False,
-    tta: bool | Augmentations = False,
 ) -> Predictions:
     """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
     set_window(dataset, window or predictor.description.preprocessing.window)
-    return Predictions(predictor, dataset, task, retain_confidence=retain_confidence, tta=tta)
+    return Predictions(predictor, dataset, task, retain_confidence=retain_confidence)
 
 
 def widest_common_task(predictor: Predictor, dataset: Dataset) -> Task | None:

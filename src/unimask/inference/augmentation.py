@@ -54,6 +54,11 @@ class Augmentations:
 
     Raises:
         SettingsError: A scale is out of range, or there are none.
+
+    Example:
+        >>> import unimask
+        >>> views = unimask.Augmentations(scales=(1, 1.25), flip=True)
+        >>> result = unimask.load("nuclei").predict("cells.png", tta=views)  # doctest: +SKIP
     """
 
     scales: tuple[float, ...] | None = None
@@ -124,24 +129,27 @@ def scale_size(size: Size, scale: float) -> Size:
 
 
 def parse_augmentations(
-    tta: object, config: PreprocessingConfig, name: str
+    tta: object, tile: object, config: PreprocessingConfig, name: str
 ) -> Augmentations | None:
     """Return the augmentations of an argument `tta`, None for none.
 
     Args:
         tta: False, True or the augmentations.
+        tile: Side of the tiles of large images, with which views cannot be combined.
         config: Pre-processing of the model.
         name: Name of the model for messages.
 
     Raises:
-        SettingsError: The argument is something else, or the model is an exported graph, which
-            takes no other size.
+        SettingsError: The argument is something else, or goes with tiles, or the model is an
+            exported graph, which takes no other size.
     """
     if tta is False or tta is None:
         return None
     augmentations = Augmentations() if tta is True else tta
     if not isinstance(augmentations, Augmentations):
         raise SettingsError(f"tta is {abbreviate(tta)}: pass True, False or Augmentations(...)")
+    if tile not in (None, "auto"):
+        raise SettingsError("tta does not go with tiles: leave out tile= (--tile) or tta")
     if config.fixed_size is not None and augmentations.scales not in (None, (1,)):
         raise SettingsError(
             f"{name} takes inputs of one size only: pass scales=(1,), or load the model that it "
@@ -156,6 +164,7 @@ class PendingViews(NamedTuple):
     source: Source
     image: ImageArray
     milliseconds: float
+    augmentations: Augmentations
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,14 +217,14 @@ def predict_views(
             )
             for view in group
         ]
-        prepared = time.perf_counter()
+        network_start = time.perf_counter()
         output = model.logits(torch.stack([item.pixel_values for item in inputs]))
         for index, (view, item) in enumerate(zip(group, inputs, strict=True)):
             logits = output.class_logits[index], output.mask_logits[index]
             sizes = item.padded_size, item.input_size
             outputs.append(ViewOutput(*logits, *sizes, view.is_mirrored))
-        speed["preprocess"] += 1000 * (prepared - start)
-        speed["network"] += 1000 * (time.perf_counter() - prepared)
+        speed["preprocess"] += 1000 * (network_start - start)
+        speed["network"] += 1000 * (time.perf_counter() - network_start)
     return outputs, speed
 
 

@@ -122,11 +122,14 @@ class Pipeline:
         image = self.read(source, window, max_pixels)
         return PendingTiles(source, image, 1000 * (time.perf_counter() - start))
 
-    def prepare_views(self, source: Source, window: Window, max_pixels: int) -> PendingViews:
+    def prepare_views(
+        self, source: Source, window: Window, max_pixels: int, augmentations: Augmentations
+    ) -> PendingViews:
         """Read an image that is to be segmented from several views."""
         start = time.perf_counter()
         image = self.read(source, window, max_pixels)
-        return PendingViews(source, image, 1000 * (time.perf_counter() - start))
+        milliseconds = 1000 * (time.perf_counter() - start)
+        return PendingViews(source, image, milliseconds, augmentations)
 
     def read(self, source: Source, window: Window, max_pixels: int) -> ImageArray:
         """Read an image in the form that the network needs."""
@@ -210,10 +213,8 @@ class Pipeline:
         item: PendingViews,
         task: Task,
         threshold: float | None,
-        augmentations: Augmentations,
-        *,
-        batch_size: int,
         retain_confidence: bool,
+        batch_size: int,
     ) -> Result:
         """Segment an image from several views."""
         # Imported here because it imports SciPy, which other predictions do not need.
@@ -227,7 +228,7 @@ class Pipeline:
             self.preprocess,
             lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),
         )
-        views, speed = predict_views(model, item.image, augmentations, batch_size)
+        views, speed = predict_views(model, item.image, item.augmentations, batch_size)
         start = time.perf_counter()
         size = item.image.shape[0], item.image.shape[1]
         rules = ViewRules(

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Literal, Unpack, get_args, overload
 
-from unimask.errors import ImageError, SettingsError
+from unimask.errors import ImageError
 from unimask.inference.augmentation import Augmentations, PendingViews, parse_augmentations
 from unimask.inference.batches import Prepared, equal_sizes, prefetched
 from unimask.inference.options import OnError, PredictOptions
@@ -220,13 +220,11 @@ class Predictor(SaveMixin, RasterMixin):
             choose_tile(tile, self.description.preprocessing, self.name)
         sources = open_sources(images)
 
-        augmentations = parse_augmentations(tta, self.description.preprocessing, self.name)
-        if augmentations is not None and tile not in (None, "auto"):
-            raise SettingsError("tta does not go with tiles: leave out tile= (--tile) or tta")
+        views = parse_augmentations(tta, tile, self.description.preprocessing, self.name)
 
         def prepare(source: Source) -> Prepared:
-            if augmentations is not None:
-                return self.prepare_views(source, window, max_pixels)
+            if views is not None:
+                return self.prepare_views(source, window, max_pixels, views)
             if not tiles.applies_to(source, max_pixels):
                 return self.prepare(source, window, max_pixels)
             limit = MAX_TILED_PIXELS if tile == "auto" else max_pixels
@@ -238,15 +236,8 @@ class Predictor(SaveMixin, RasterMixin):
                     if isinstance(group, PendingTiles):
                         yield self.run_tiles(group, resolved_task, threshold, tiles, batch_size)
                     elif isinstance(group, PendingViews):
-                        assert augmentations is not None
-                        yield self.run_views(
-                            group,
-                            resolved_task,
-                            threshold,
-                            augmentations,
-                            batch_size=batch_size,
-                            retain_confidence=retain_confidence,
-                        )
+                        rules = resolved_task, threshold, retain_confidence
+                        yield self.run_views(group, *rules, batch_size)
                     elif not isinstance(group, ImageError):
                         yield from self.run(group, resolved_task, threshold, retain_confidence)
                     elif on_error == "yield":

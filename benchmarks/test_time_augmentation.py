@@ -1,6 +1,6 @@
 """Measure what test-time augmentation gains and costs.
 
-    python -m benchmarks.test_time_augmentation NUCLEI TOWN [--limit N] [--tasks TASK...] [--views N]
+    python -m benchmarks.test_time_augmentation NUCLEI TOWN [--limit N] [--views N]
 
 NUCLEI is the dataset that the model `nuclei` is scored on, TOWN one of rendered scenes
 (`python -m recipes.rendered_town TOWN --train 1 --val 80 --size 512 --seed 0`). For each model and

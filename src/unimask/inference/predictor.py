@@ -82,7 +82,7 @@ class Predictor(SaveMixin, RasterMixin):
         tile: TileOption = "auto",
         overlap=0.25,
         scale=1.0,
-        tta=False,
+        tta: bool | Augmentations = False,
     ):
         """Segment images.
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-CLIENT_TIMEOUT = 60.0
+CLIENT_TIMEOUT = 300.0
 HEALTH_INTERVAL = 0.02
 
 

@@ -1,5 +1,7 @@
 """A server around a small random network."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import TINY_SWIN, draw_discs, tiny_checkpoint
@@ -19,10 +21,15 @@ def wait_until_ready(client: TestClient) -> None:
 
 
 @pytest.fixture(scope="session")
-def predictor(tmp_path_factory):
+def served_model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("served") / "model"
     write_huggingface(folder, tiny_checkpoint(TINY_SWIN, seed=2))  # finds several objects
-    return unimask.load(folder, device="cpu")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def predictor(served_model):
+    return unimask.load(served_model, device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -2,21 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import yaml
-
-DOCKER = Path(__file__).parents[2] / "docker"
-
-
-def instructions() -> list[tuple[str, str]]:
-    text = (DOCKER / "Dockerfile").read_text().replace("\\\n", " ")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines)]
+from docker_steps import DOCKER, instructions, stages
 
 
 def test_the_container_runs_without_rights():
-    last = instructions()[max(i for i, (name, _) in enumerate(instructions()) if name == "FROM") :]
+    last = stages()[-1]
     users = [rest for name, rest in last if name == "USER"]
     assert users and users[-1] not in ("0", "root")
     entry = dict(last)["ENTRYPOINT"]

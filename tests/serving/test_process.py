@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,9 @@ import pytest
 import uvicorn
 from huggingface_hub import InferenceClient
 from PIL import Image
+from serving_images import encode
 
+from unimask.datasets.rendered_nuclei import render_nuclei
 from unimask.serving import receiving
 from unimask.serving.app import create_app
 from unimask.serving.models import ServedModel
@@ -208,3 +211,34 @@ def test_a_killed_server_leaves_nothing(tiny_model):
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
     open_socket("127.0.0.1", port).close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_the_end_does_not_wait_for_a_busy_network(signals):
+    """Unanswered requests get 503 when the time is over, and a second signal ends it at once."""
+    shutdown_s = "0" if signals == 1 else "30"
+    process, port = start_process("nuclei", "--shutdown-s", shutdown_s)
+    image = encode(render_nuclei(seed=0, size=(640, 640), count=80).image)
+    replies = []
+
+    def post() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("POST", "/v1/predict", image)
+        response = connection.getresponse()
+        replies.append((response.status, json.loads(response.read()).get("error")))
+        connection.close()
+
+    threads = [threading.Thread(target=post) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    _out, err = process.communicate(timeout=30)
+    for thread in threads:
+        thread.join()
+    assert process.returncode == 0 and "Traceback" not in err and "terminate" not in err, err
+    refused = [reply for reply in replies if reply[0] != 200]
+    assert refused and {status for status, _ in refused} == {503}

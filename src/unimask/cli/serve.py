@@ -9,10 +9,9 @@ import typer
 from unimask.cli.app import CompileOption, app
 from unimask.cli.messages import print_line
 from unimask.errors import MissingExtraError, SettingsError
-from unimask.serving.settings import ServerSettings
+from unimask.serving.settings import TOKEN_VARIABLE, ServerSettings
 
 DEFAULTS = ServerSettings()
-TOKEN_VARIABLE = "UNIMASK_TOKEN"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PACKAGES = {
     "fastapi": "fastapi",
@@ -102,7 +101,7 @@ def serve(
     check_packages()
     from unimask.serving.app import create_app
     from unimask.serving.models import ServedModel, split_names
-    from unimask.serving.server import open_socket, run_server
+    from unimask.serving.server import end_process, open_socket, run_server
 
     settings = ServerSettings(
         max_batch=max_batch,
@@ -129,7 +128,9 @@ def serve(
             print_line(f"warning: everybody who reaches {host} can use the server: set a token")
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listener.getsockname()[1]}: {', '.join(sources)}", flush=True)
-        run_server(create_app(served, settings), listener, settings)
+        application = create_app(served, settings)
+        run_server(application, listener, settings)
+    end_process(application.state.service)
 
 
 def check_packages() -> None:

@@ -21,7 +21,12 @@ from unimask.version import __version__
 DESCRIPTION = "Universal image segmentation: semantic, instance and panoptic."
 
 
-def create_app(models: Sequence[ServedModel], settings: ServerSettings | None = None) -> FastAPI:
+def create_app(
+    models: Sequence[ServedModel],
+    settings: ServerSettings | None = None,
+    *,
+    start_ready: bool = False,
+) -> FastAPI:
     """Build the application.
 
     Its lifespan starts the threads and warms the models up; `app.state.service` is the `Service`.
@@ -29,6 +34,8 @@ def create_app(models: Sequence[ServedModel], settings: ServerSettings | None = 
     Args:
         models: Models; the first is the default.
         settings: Limits and options.
+        start_ready: Whether the start of the lifespan ends after the warm-up, for hosts that have
+            no other way to know when an application is ready.
     """
     settings = settings or ServerSettings()
     service = Service(models, settings)
@@ -37,6 +44,8 @@ def create_app(models: Sequence[ServedModel], settings: ServerSettings | None = 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
+            if start_ready:
+                await service.warm_up_task
             yield
         finally:
             service.close()

@@ -76,6 +76,10 @@ class RequestMiddleware:
                 headers = {"www-authenticate": "Bearer"}
                 text = "this server needs a token: send Authorization: Bearer TOKEN"
                 await exchange.send_error(401, text, headers)
+        except asyncio.CancelledError:  # the time to answer accepted requests is over
+            if exchange.status is None:
+                text = "the server is shutting down: try again later"
+                await exchange.send_error(503, text, {"retry-after": "5"})
         except Exception as error:
             ERROR_LOG.exception("%s: %s", exchange.context.request_id, one_line(error, 300))
             if exchange.status is None:

@@ -1,8 +1,10 @@
 """The server process: uvicorn with limits for slow clients, and a clean end on SIGTERM."""
 
+import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -27,6 +29,9 @@ MAX_CONNECTIONS = 900
 
 MAX_HEADER_BYTES = 2**15
 BACKLOG = 1024
+
+JOIN_SECONDS = 0.5
+"""Seconds to wait for the network at the end of the process."""
 
 SWITCH_SECONDS = 0.0005
 """Interval after which a thread that computes in Python yields to one that waits.
@@ -103,7 +108,29 @@ def run_server(app: FastAPI, listener: socket.socket, settings: ServerSettings) 
         timeout_graceful_shutdown=max(1, round(settings.shutdown_s)),
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
-    DrainingServer(config, app.state.service).run(sockets=[listener])
+    try:
+        DrainingServer(config, app.state.service).run(sockets=[listener])
+    finally:
+        app.state.service.close()  # again after a second signal, which skips the application's end
+
+
+def end_process(service: Service) -> None:
+    """End the process with exit code 0 if the network is still busy with a batch.
+
+    Python's own end would abort the process: it stops threads within PyTorch.
+    """
+    service.batcher.thread.join(JOIN_SECONDS)
+    if service.batcher.thread.is_alive():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Return whether a record is not about work that the end of the server has cancelled."""
+    error = record.exc_info[1] if record.exc_info else None
+    is_cancelled = isinstance(error, asyncio.CancelledError)
+    return not is_cancelled and asyncio.CancelledError.__name__ not in record.getMessage()
 
 
 def configure_process(settings: ServerSettings) -> None:
@@ -122,5 +149,6 @@ def configure_process(settings: ServerSettings) -> None:
     for name, level in (("unimask", logging.INFO), ("uvicorn.error", logging.ERROR)):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
+        logger.addFilter(is_no_cancellation)
         logger.setLevel(level)
         logger.propagate = False

@@ -8,6 +8,9 @@ from unimask.errors import SettingsError
 MAX_PIXELS = 50_000_000
 """Default limit of an uploaded image's pixels; 48-megapixel photos are accepted."""
 
+TOKEN_VARIABLE = "UNIMASK_TOKEN"
+"""Environment variable of the bearer token."""
+
 MIN_BYTES_IN_FLIGHT = 2**28
 """Number of bytes of request bodies held at the same time, for any limit of a single one."""
 

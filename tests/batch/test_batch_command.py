@@ -57,7 +57,7 @@ def test_an_interruption_names_the_way_to_continue(command, images, model, tmp_p
     ("arguments", "message"),
     [
         (("--shard", "3/2"), "--shard '3/2': pass NUMBER/COUNT"),
-        (("--column", "path"), "is no CSV or Parquet file"),
+        (("--column", "path"), "is no table or archive"),
         (("--ray-actors", "2"), "need --ray"),
         (("--tile", "x"), "--tile x"),
         (("--rows-per-part", "2000000"), "rows per part"),

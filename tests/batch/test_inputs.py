@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from unimask.batch import BatchSettings, record
 from unimask.batch.inputs import expand_braces, list_inputs
 from unimask.errors import DataError, ImageError, SettingsError
 from unimask.processing.images import read_image
@@ -73,6 +74,20 @@ def test_tar_archives(images, expected, tmp_path):
         paths_of(tmp_path / "shard-*.tar")
 
 
+def test_samples_of_archives_with_several_images_need_an_extension(images, tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for key in ("a/1", "a/2"):
+            for extension in ("jpg", "seg.png", "cls"):
+                tar.add(images / "a" / "0.png", f"{key}.{extension}")
+    with pytest.raises(SettingsError, match=r"several images per sample \(jpg, seg\.png\)"):
+        list_inputs(str(tmp_path / "x.tar")).check()
+    for extension in ("jpg", "seg.png"):
+        listing = list_inputs(str(tmp_path / "x.tar"), extension)
+        listing.check()
+        names = [item.path.partition("::")[0] for item in listing.items()]
+        assert names == [f"tar://a/1.{extension}", f"tar://a/2.{extension}"]
+
+
 def test_remote_files(images):
     system = fsspec.filesystem("memory")
     files = sorted(images.rglob("*.png"))
@@ -125,3 +140,12 @@ def test_a_list_whose_images_are_all_missing_is_refused(tmp_path):
 def test_ranges_of_numbers():
     assert expand_braces("a-{08..10}.tar") == ["a-08.tar", "a-09.tar", "a-10.tar"]
     assert expand_braces("{0..1}/{1..1}") == ["0/1", "1/1"]
+
+
+def test_parts_are_found_in_lists_of_several_row_groups(images, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "INPUTS_PER_GROUP", 4)
+    settings = BatchSettings(input=str(images), model=str(model), rows_per_part=3)
+    run = record.open_run(tmp_path / "out", settings)
+    found = [item.path for part in range(run.num_parts) for item in run.read_items(part)]
+    assert found == [str(path) for path in sorted(images.rglob("*.png"))]
+    assert [len(run.read_items(part)) for part in range(3)] == [3, 3, 1]

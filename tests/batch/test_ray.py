@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from PIL import Image
 pytestmark = [
     pytest.mark.extra,
     pytest.mark.filterwarnings("ignore"),  # of Ray
-    pytest.mark.skipif(find_spec("ray") is None, reason="needs ray"),
+    pytest.mark.skipif(find_spec("ray") is None, reason="no ray"),
 ]
 
 ENVIRONMENT = {
@@ -55,30 +56,37 @@ def expected(many_images, model, tmp_path_factory) -> dict[str, bytes]:
 class Nodes:
     """A head node without CPUs for actors, and two nodes with two each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.client_port = free.getsockname()[1]
+
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=ENVIRONMENT["PYTHONPATH"])
-        options = {"num_cpus": 0, "include_dashboard": False}
+        options = {
+            "num_cpus": 0,
+            "include_dashboard": False,
+            "ray_client_server_port": self.client_port,
+        }
         self.cluster = Cluster(initialize_head=True, head_node_args=options)
         self.workers = [self.cluster.add_node(num_cpus=2) for _ in range(2)]
 
-    def actors(self) -> dict[int, int]:
-        """Return the process ids of actors, with the id of the raylet of each."""
-        found = {}
+    def actors(self) -> list[int]:
+        """Return the process ids of actors."""
+        found = []
         for process in Path("/proc").iterdir():
             if process.name.isdigit():
                 with contextlib.suppress(OSError):
                     name = (process / "cmdline").read_bytes()
                     if name.startswith(b"ray::MapWorker"):
-                        status = (process / "stat").read_text().rpartition(")")[2].split()
-                        found[int(process.name)] = int(status[1])
+                        found.append(int(process.name))
         return found
 
 
 @pytest.fixture
-def nodes(tmp_path):
-    started = Nodes(tmp_path)
+def nodes():
+    started = Nodes()
     yield started
     started.cluster.shutdown()
 
@@ -97,8 +105,7 @@ def test_killed_actors_and_nodes_lose_nothing(nodes, many_images, model, expecte
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     wait_for_parts(out, 3, process)
-    killed = next(iter(nodes.actors()))
-    os.kill(killed, signal.SIGKILL)
+    os.kill(nodes.actors()[0], signal.SIGKILL)
     wait_for_parts(out, 10, process)
     assert len(list(out.glob("part-*"))) < len(expected)
     nodes.cluster.remove_node(nodes.workers[0], allow_graceful=False)
@@ -119,6 +126,21 @@ def test_ray_continues_a_run_without_ray(many_images, model, expected, tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_parts(out) == expected
     assert all(path.stat().st_mtime_ns == modified for path, modified in times.items())
+
+
+def test_a_process_outside_the_cluster_uses_ray_client(
+    nodes, many_images, model, expected, tmp_path
+):
+    out = tmp_path / "out"
+    address = f"ray://127.0.0.1:{nodes.client_port}"
+    ray_options = ["--shard", "1/6", "--ray", address, "--ray-cpus", "1"]
+    done = subprocess.run(
+        arguments(many_images, out, model) + ray_options,
+        env=ENVIRONMENT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    written = read_parts(out)
+    assert len(written) == 5 and written.items() <= expected.items()
 
 
 def test_errors_of_actors_are_one_line(many_images, model, tmp_path):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from unimask.batch.path_lists import LIST_SUFFIXES, read_paths
 from unimask.batch.remote import absolute, fetch, file_size, filesystem, is_uri, is_web_address
-from unimask.batch.tar_members import list_members, member_uri, read_member
+from unimask.batch.tar_members import list_members, member_uri, read_member, split_member
 from unimask.errors import DataError, ImageError, SettingsError
 from unimask.inference.sources import list_sources
 from unimask.processing.images import IMAGE_SUFFIXES, EncodedImage, Source
@@ -28,6 +28,9 @@ MAX_EXPANDED = 10**6
 
 INSPECTED_PATHS = 20
 """Number of the first paths of a list, of which one must exist."""
+
+INSPECTED_MEMBERS = 200
+"""Number of the first images of an archive that are compared by name."""
 
 
 class InputItem(NamedTuple):
@@ -78,7 +81,7 @@ class InputListing:
     Attributes:
         files: Absolute paths or URIs: of images, of lists or of archives, by `kind`.
         kind: "images", "lists" or "archives".
-        column: Column of the paths in lists.
+        column: Column of the paths in lists, or extension of the images in archives.
     """
 
     files: list[str]
@@ -93,7 +96,7 @@ class InputListing:
             elif self.kind == "lists":
                 yield from (InputItem(path) for path in read_paths(file, self.column))
             else:
-                for name, start, size in list_members(file):
+                for name, start, size in list_members(file, self.column):
                     yield InputItem(member_uri(file, name), file, start, size)
 
     def digest(self) -> str:
@@ -111,11 +114,15 @@ class InputListing:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Test that the paths of a list are not all wrong, for example relative to another folder.
+        """Test the first images: that paths are not all wrong, and samples have one image each.
 
         Raises:
-            DataError: None of the first paths exists.
+            DataError: None of the first paths of a list exists.
+            SettingsError: Samples of an archive have several images.
         """
+        if self.kind == "archives" and self.column is None:
+            with closing(list_members(self.files[0])) as members:
+                check_samples(self.files[0], [m[0] for m in islice(members, INSPECTED_MEMBERS)])
         if self.kind != "lists":
             return
         with closing(self.items()) as items:
@@ -127,13 +134,32 @@ class InputListing:
             )
 
 
+def check_samples(archive: str, names: list[str]) -> None:
+    """Test that an archive has one image per sample; members of a sample differ in their extension.
+
+    Raises:
+        SettingsError: A sample has several.
+    """
+    extensions: dict[str, list[str]] = {}
+    for name in names:
+        key, extension = split_member(name)
+        extensions.setdefault(key, []).append(extension)
+    for several in extensions.values():
+        if len(several) > 1:
+            raise SettingsError(
+                f"{archive} has several images per sample ({', '.join(several)}): choose one with "
+                f"--column, such as --column {several[0]}"
+            )
+
+
 def list_inputs(source: str, column: str | None = None) -> InputListing:
     """Find the images that the argument of a run names.
 
     Args:
         source: Folder, pattern, image, list of paths (.txt, .csv, .tsv, .parquet) or tar archive,
             on disk or as a URI; patterns and ranges such as {000..127} name several.
-        column: Column of the paths in a CSV or Parquet file.
+        column: Column of the paths in a CSV or Parquet file, or extension of the images in
+            archives of webdataset, such as "jpg".
 
     Raises:
         DataError: A file does not exist, or is damaged.
@@ -145,10 +171,10 @@ def list_inputs(source: str, column: str | None = None) -> InputListing:
         raise SettingsError(f"{source} is compressed, so its files have no position: unpack it")
     if name.endswith(LIST_SUFFIXES):
         return InputListing(expand(source), "lists", column)
-    if column is not None:
-        raise SettingsError(f"--column {column}: {source} is no CSV or Parquet file; omit it")
     if name.endswith(TAR_SUFFIX):
-        return InputListing(expand(source), "archives")
+        return InputListing(expand(source), "archives", column)
+    if column is not None:
+        raise SettingsError(f"--column {column}: {source} is no table or archive; omit it")
     if is_web_address(source):
         return InputListing([source], "images")
     if is_uri(source) and not source.startswith("file://"):

@@ -115,7 +115,9 @@ def open_parquet(source: object, name: str) -> "parquet.ParquetFile":
     try:
         return parquet.ParquetFile(source)
     except (OSError, ValueError) as error:
-        raise DataError(f"{name} is no Parquet file ({one_line(error)}): write it again") from error
+        raise DataError(
+            f"{name} is no Parquet file ({one_line(error)}): remove or replace it"
+        ) from error
 
 
 def choose_column(names: Sequence[str], column: str | None, file: str) -> str:

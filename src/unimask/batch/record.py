@@ -20,6 +20,9 @@ INPUTS_NAME = "_inputs.parquet"
 MODEL_NAME = "_model.json"
 """Names begin with an underscore so that readers of Parquet folders ignore them."""
 
+INPUTS_PER_GROUP = 2**15
+"""Number of images per row group of the list, which a process reads to find those of a part."""
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -64,9 +67,14 @@ class RunRecord:
             DataError: The list is damaged.
         """
         path = self.folder / INPUTS_NAME
+        first = part * self.rows_per_part
+        last = first + self.part_size(part)
+        groups = range(first // INPUTS_PER_GROUP, (last - 1) // INPUTS_PER_GROUP + 1)
         with open_parquet(path, str(path)) as file:
             try:
-                rows = file.read_row_group(part).to_pylist()
+                table = file.read_row_groups(list(groups))
+                start = first - groups[0] * INPUTS_PER_GROUP
+                rows = table.slice(start, last - first).to_pylist()
             except (OSError, ValueError) as error:
                 raise DataError(
                     f"{path} is damaged ({one_line(error)}): remove {self.folder}"
@@ -94,7 +102,7 @@ def open_run(folder: Path, settings: BatchSettings) -> RunRecord:
     listing.check()
     digest = listing.digest()
     if not recorded:
-        num_images, root = write_inputs(folder / INPUTS_NAME, listing, settings.rows_per_part)
+        num_images, root = write_inputs(folder / INPUTS_NAME, listing)
         write_record(RunRecord(folder, settings.to_json(), num_images, root, digest))
     record = read_record(folder)
     check_settings(record, settings)  # another process may have begun another run meanwhile
@@ -134,8 +142,8 @@ def check_settings(record: RunRecord, settings: BatchSettings) -> None:
         )
 
 
-def write_inputs(path: Path, listing: InputListing, rows_per_part: int) -> tuple[int, str]:
-    """Write the images, a row group per part, in constant memory.
+def write_inputs(path: Path, listing: InputListing) -> tuple[int, str]:
+    """Write the list of images in constant memory.
 
     Returns:
         Number of images, and the folder that contains all of them.
@@ -157,7 +165,7 @@ def write_inputs(path: Path, listing: InputListing, rows_per_part: int) -> tuple
     )
     num_images, root = 0, None
     with atomic_path(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
-        for items in chunked(listing.items(), rows_per_part):
+        for items in chunked(listing.items(), INPUTS_PER_GROUP):
             try:
                 writer.write_table(
                     pyarrow.Table.from_pylist([item._asdict() for item in items], schema)

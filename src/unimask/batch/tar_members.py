@@ -1,7 +1,7 @@
 """Images in tar archives, such as those of webdataset: listed by headers, read by position."""
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import PurePosixPath
 
 from unimask.batch.remote import fetch, is_uri, open_binary
@@ -15,11 +15,13 @@ COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"(\xb5/\xfd")
 """First bytes of compressed files: gzip, bzip2, xz, Zstandard."""
 
 
-def list_members(archive: str) -> Iterator[tuple[str, int, int]]:
+def list_members(archive: str, extension: str | None = None) -> Generator[tuple[str, int, int]]:
     """List the images of an archive in its order, in constant memory.
 
     Args:
         archive: Path or URI of an uncompressed tar file.
+        extension: Extension of the images in webdataset's sense: what follows the first dot of the
+            name, such as "jpg" or "left.png"; None for all images.
 
     Yields:
         Name, position of the first byte in the archive, and number of bytes.
@@ -35,7 +37,11 @@ def list_members(archive: str) -> Iterator[tuple[str, int, int]]:
             with tarfile.open(fileobj=stream, mode="r:") as tar:
                 while (member := tar.next()) is not None:
                     tar.members.clear()  # type: ignore[attr-defined]  # else they stay in memory
-                    if member.isreg() and not member.issparse() and is_member_image(member.name):
+                    if (
+                        member.isreg()
+                        and not member.issparse()
+                        and is_member_image(member.name, extension)
+                    ):
                         yield member.name, member.offset_data, member.size
         except tarfile.TarError as error:
             reason = one_line(error)
@@ -44,9 +50,18 @@ def list_members(archive: str) -> Iterator[tuple[str, int, int]]:
             ) from error
 
 
-def is_member_image(name: str) -> bool:
-    """Return whether a member has the name of a visible image."""
+def split_member(name: str) -> tuple[str, str]:
+    """Split a name into webdataset's key of the sample and the extension, at the first dot."""
+    folder, _, file = name.rpartition("/")
+    key, _, extension = file.partition(".")
+    return f"{folder}/{key}", extension
+
+
+def is_member_image(name: str, extension: str | None) -> bool:
+    """Return whether a member is a visible image, and has the extension if one is given."""
     path = PurePosixPath(name)
+    if extension is not None and split_member(name)[1].lower() != extension.lower().lstrip("."):
+        return False
     return path.suffix.lower() in MEMBER_SUFFIXES and not path.name.startswith(".")
 
 

@@ -74,7 +74,11 @@ def batch(
         typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
     ] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column of the paths in a CSV or Parquet file.")
+        str | None,
+        typer.Option(
+            help="Column of the paths in a CSV or Parquet file; extension of the images, such as "
+            "jpg, in archives of webdataset."
+        ),
     ] = None,
     shard: Annotated[
         str | None,

@@ -285,3 +285,19 @@ def test_results_of_real_rasters_land_on_them(tmp_path, geo_data, name):
         found = [classes[int(row), int(column)] for column, row in columns_rows]
         assert found == table["label_id"].tolist()
         assert (table["area_m2"] > 0).all()
+
+
+def test_predict_reads_rasters_in_python(tmp_path, town):
+    """Small rasters are one tile at the model's size; pixels without data get no label."""
+    image = town[0].copy()
+    image[:50] = 0
+    path = write_raster(tmp_path / "town.tif", image, nodata=0)
+    model = oracle(4)
+    result = model.predict(path, "panoptic")
+    files = model.predict_raster(path, tmp_path / "out", "panoptic")
+    np.testing.assert_array_equal(read(files.paths["ids"]), result.segmentation)
+    assert not result.segmentation[:50].any()
+    plain = model.predict(town[0], "panoptic").segmentation
+    assert (plain[60:] > 0).mean() == pytest.approx((result.segmentation[60:] > 0).mean(), abs=0.01)
+    with pytest.raises(ImageError, match=r"more than 1,000: use predict_raster"):
+        model.predict(path, "panoptic", max_pixels=1000)

@@ -2,8 +2,11 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn, TextIO
+
+import typer
 
 from unimask.errors import printable
 
@@ -17,6 +20,18 @@ def fail(message: str) -> NoReturn:
 def print_error(message: str) -> None:
     """Print an error as one line."""
     print_line(f"error: {message}")
+
+
+def report_failures(failures: Sequence[str]) -> None:
+    """Print errors that did not stop the command; exit with code 2 if there are any.
+
+    Raises:
+        Exit: There are some.
+    """
+    for failure in failures:
+        print_error(failure)
+    if failures:
+        raise typer.Exit(2)
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

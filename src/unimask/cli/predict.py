@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -18,8 +18,9 @@ from unimask.cli.app import (
     app,
     parse_window,
 )
-from unimask.cli.messages import print_error
+from unimask.cli.messages import report_failures
 from unimask.cli.predict_dataset import check_dataset_options, choose_task, write_dataset
+from unimask.cli.predict_rasters import RasterOptions, write_rasters
 from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.result_lines import (
     COLUMNS,
@@ -33,6 +34,7 @@ from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
+    from unimask.inference.predictor import Predictor
     from unimask.inference.tiles import TileOption
     from unimask.results import Result
 
@@ -110,8 +112,8 @@ def predict(
         str,
         typer.Option(
             help="Side of overlapping tiles in which to segment large images, in pixels of the "
-            "network's input; auto divides only .npy files above --max-pixels, none divides "
-            "nothing.",
+            "network's input; auto divides only georeferenced rasters, and .npy files above "
+            "--max-pixels; none divides nothing.",
         ),
     ] = "auto",
     overlap: Annotated[
@@ -122,6 +124,32 @@ def predict(
         float,
         typer.Option(help="Pixels of the network's input per pixel of the image, with --tile."),
     ] = 1.0,
+    bands: Annotated[
+        str | None,
+        typer.Option(help="Rasters: band of each channel, counted from 1, such as 4,3,2."),
+    ] = None,
+    polygons: Annotated[
+        str,
+        typer.Option(
+            help="Rasters: files of polygons to write: gpkg (GeoPackage), geojson, both (separated "
+            "by a comma), or none."
+        ),
+    ] = "gpkg",
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Rasters: largest distance in pixels between polygons and the outlines of pixels.",
+        ),
+    ] = 1.0,
+    areas: Annotated[
+        bool,
+        typer.Option(
+            "--areas",
+            help="Rasters: fail without a coordinate reference system, which areas in m² need.",
+        ),
+    ] = False,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[
@@ -132,35 +160,38 @@ def predict(
     tta: TtaOption = False,
 ) -> None:
     """Segment images and write an overlay, an id map and a JSON file for each, or one dataset."""
-    limits, tile_side = parse_window(window), parse_tile(tile, confidence)
+    shared: dict[str, Any] = {
+        "threshold": threshold,
+        "batch_size": batch_size,
+        "window": parse_window(window),
+        "tile": parse_tile(tile, confidence),
+        "overlap": overlap,
+        "scale": scale,
+    }
+    raster_options = RasterOptions(bands, polygons, tolerance, areas)
+    raster_arguments = raster_options.parse()
     check_writable(out)
     check_dataset_options(to, out, sources, outlines=outlines, link=link, confidence=confidence)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
+    rasters: dict[str, str] = {}
+    if to is None and tile != "none":
+        rasters = raster_options.separate_rasters(stems, confidence=confidence, tta=tta)
     if to is None:
         check_result_names(out, stems, confidence)
-    from unimask.inference.load import load
-
-    predictor = load(
-        require_model(model),
-        device=device,
-        dtype=dtype,  # type: ignore[arg-type]
-        preprocessing=preprocessing,  # type: ignore[arg-type]
-        compile=compile,
-    )
+    predictor = load_model(model, device, dtype, preprocessing, compile)
+    if rasters:
+        write_rasters(predictor, rasters, out, failures, task=task, **shared, **raster_arguments)
+        if not stems:
+            return report_failures(failures)
     outcomes = predictor.stream(
         list(stems),
         choose_task(to, task, predictor.description),
-        threshold=threshold,
-        batch_size=batch_size,
-        window=limits,
         max_pixels=max_pixels,
         retain_confidence=confidence,
-        tile=tile_side,
-        overlap=overlap,
-        scale=scale,
         tta=tta,
         on_error="yield",
+        **shared,
     )
     with grouped_range_warnings(), closing(outcomes):
         results = collect_failures(zip(stems, outcomes, strict=True), failures)
@@ -170,6 +201,21 @@ def predict(
             write_dataset(
                 results, out, failures, to=to, total=len(stems), link=link, outlines=outlines
             )
+
+
+def load_model(
+    model: str | None, device: str, dtype: str, preprocessing: str, compiled: bool
+) -> "Predictor":
+    """Load the model of a command from its options."""
+    from unimask.inference.load import load
+
+    return load(
+        require_model(model),
+        device=device,
+        dtype=dtype,  # type: ignore[arg-type]
+        preprocessing=preprocessing,  # type: ignore[arg-type]
+        compile=compiled,
+    )
 
 
 def parse_tile(text: str, confidence: bool) -> "TileOption":
@@ -268,10 +314,7 @@ def write_results(
                 empty.append(describe_candidates(path, result))
             del result, future
     print_results(console, table, out, empty)
-    for failure in failures:
-        print_error(failure)
-    if failures:
-        raise typer.Exit(2)
+    report_failures(failures)
 
 
 def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Stages of prediction: reading, pre-processing, network, post-processing."""
 
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unimask.config import PreprocessingConfig
-from unimask.errors import TaskError
+from unimask.errors import ImageError, TaskError
 from unimask.inference.augmentation import (
     Augmentations,
     PendingViews,
@@ -29,10 +30,15 @@ from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
-from unimask.processing.images import ImageArray, Source, Window, read_image
+from unimask.processing.images import ImageArray, ImageWarning, Source, Window, read_image
 from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import Preprocessed, preprocess
+from unimask.rasters.gdal_image import GdalImage
+from unimask.rasters.large_image import LargeImage
+from unimask.rasters.recognition import has_rasterio, is_raster
+from unimask.rasters.scaled_image import ScaledImage
 from unimask.results import Result
+from unimask.tiling.windows import TileWindow
 
 if TYPE_CHECKING:  # predictors of exported files need none of these
     from unimask.checkpoints import ModelDescription
@@ -119,8 +125,44 @@ class Pipeline:
     def prepare_tiles(self, source: Source, window: Window, max_pixels: int) -> PendingTiles:
         """Read an image that is to be segmented in tiles."""
         start = time.perf_counter()
-        image = self.read(source, window, max_pixels)
-        return PendingTiles(source, image, 1000 * (time.perf_counter() - start))
+        if isinstance(source, str | Path) and is_raster(source) and has_rasterio():
+            pixels = self.read_raster(source, window, max_pixels)
+        else:
+            image = self.read(source, window, max_pixels)
+            pixels = ArraySource.stretched(image, self.description.preprocessing)
+        return PendingTiles(source, pixels, 1000 * (time.perf_counter() - start))
+
+    def read_raster(self, path: str | Path, window: Window, max_pixels: int) -> ArraySource:
+        """Read a raster whole, with its usual bands.
+
+        Raises:
+            ImageError: It cannot be read, or has more than `max_pixels`.
+            SettingsError: Its bands must be chosen.
+        """
+        with GdalImage(path) as raster:
+            height, width = raster.size
+            if height * width > max_pixels:
+                raise ImageError(
+                    f"{path} has {height} x {width} pixels, more than {max_pixels:,}: use "
+                    "predict_raster (unimask predict), which reads it by windows, or raise "
+                    "max_pixels"
+                )
+            scaled = self.scale_image(raster, None, window)
+            whole = TileWindow(0, 0, height, width)
+            return ArraySource(scaled.read(whole), valid=scaled.read_valid(whole))
+
+    def scale_image(
+        self, image: LargeImage, bands: Sequence[int] | None, window: Window
+    ) -> ScaledImage:
+        """Choose the bands and the scaling of a large image for the model."""
+        rules = self.description.preprocessing
+        return ScaledImage.choose(
+            image,
+            self.channels,
+            bands=bands,
+            window=rules.window if window is None else window,
+            stretch=rules.stretch,
+        )
 
     def prepare_views(
         self, source: Source, window: Window, max_pixels: int, augmentations: Augmentations
@@ -133,6 +175,13 @@ class Pipeline:
 
     def read(self, source: Source, window: Window, max_pixels: int) -> ImageArray:
         """Read an image in the form that the network needs."""
+        if is_raster(source) and not has_rasterio():
+            warnings.warn(
+                f"{source} is georeferenced, but is read as any image without rasterio: "
+                "pip install 'unimask[geo]'",
+                ImageWarning,
+                stacklevel=2,
+            )
         window = self.description.preprocessing.window if window is None else window
         image = read_image(source, window=window, max_pixels=max_pixels, channels=self.channels)
         release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
@@ -187,11 +236,10 @@ class Pipeline:
         batch_size: int,
     ) -> Result:
         """Segment an image in tiles."""
-        source = ArraySource.stretched(item.image, self.description.preprocessing)
         threshold = default_threshold(task, threshold)
-        result = segment_tiles(self.tile_model(task), source, options, threshold, batch_size)
+        result = segment_tiles(self.tile_model(task), item.pixels, options, threshold, batch_size)
         speed = {**result.speed, "preprocess": result.speed["preprocess"] + item.milliseconds}
-        path, image = source_path(item.source), to_displayable(item.image)
+        path, image = source_path(item.source), to_displayable(item.pixels.image)
         return replace(result, path=path, image=image, speed=speed)
 
     def tile_model(self, task: Task) -> TileModel:
@@ -220,8 +268,7 @@ class Pipeline:
         # Imported here because it imports SciPy, which other predictions do not need.
         from unimask.processing.augmented.segment import ViewRules, segment_views
 
-        if task == "instance" and threshold is None:
-            threshold = INSTANCE_THRESHOLD
+        threshold = default_threshold(task, threshold)
         model = ViewModel(
             task,
             self.description.preprocessing,

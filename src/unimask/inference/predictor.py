@@ -22,6 +22,7 @@ from unimask.inference.tiles import (
 )
 from unimask.processing.arguments import check_choice, check_count, check_fraction
 from unimask.processing.images import MAX_PIXELS, Source, Window
+from unimask.rasters.recognition import is_raster
 from unimask.results import Result
 
 __all__ = ["INSTANCE_THRESHOLD", "OnError", "Predictor"]
@@ -105,7 +106,8 @@ class Predictor(SaveMixin, RasterMixin):
             retain_confidence: Whether results retain the logits that `Result.confidence` needs.
             tile: Side of overlapping tiles in which to segment images, in pixels of the network's
                 input; None for no tiles. "auto" divides arrays and `.npy` files of more than
-                `max_pixels` only. Results of tiles have no `confidence`.
+                `max_pixels`, and georeferenced rasters that the model's resizing rule would shrink
+                to less than half. Results of tiles and rasters have no `confidence`.
             overlap: Overlap of neighbouring tiles as a share of their side, 0 to 0.5.
             scale: Pixels of the network's input per pixel of the image, for tiles; other images
                 are resized by the model's own rule.
@@ -227,7 +229,8 @@ class Predictor(SaveMixin, RasterMixin):
                 return self.prepare_views(source, window, max_pixels, views)
             if not tiles.applies_to(source, max_pixels):
                 return self.prepare(source, window, max_pixels)
-            limit = MAX_TILED_PIXELS if tile == "auto" else max_pixels
+            in_memory = tile == "auto" and not is_raster(source)
+            limit = MAX_TILED_PIXELS if in_memory else max_pixels
             return self.prepare_tiles(source, window, limit)
 
         def results() -> Generator[Result | ImageError]:

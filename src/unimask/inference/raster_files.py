@@ -123,7 +123,7 @@ class RasterRun:
         output.check(names.values())
         output.create_record()
         run = UnfinishedRun(self.unfinished, self.all_settings())
-        with run.lock():
+        with run.lock(), run.removed_if_empty():
             rows = TileRows(self.model, self.source, self.tiles, self.threshold, run)
             result = rows.segment(batch_size, lambda *done: progress("tiles", *done))
             start = time.perf_counter()
@@ -160,7 +160,7 @@ class RasterRun:
     @property
     def grid(self) -> "TileGrid":
         """Tiles of the image."""
-        return self.model.divide(self.source.size, self.tiles)
+        return self.model.divide(self.source.size, self.tiles)[0]
 
     def write_files(
         self,
@@ -218,7 +218,7 @@ class RasterRun:
             "settings": self.all_settings(),
             "speed": {stage: round(ms, 3) for stage, ms in speed.items()},
         }
-        path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def move_files(output: OutputFolder, paths: dict[str, Path]) -> None:

@@ -15,7 +15,6 @@ from unimask.rasters.feature_files import PolygonFormat
 from unimask.rasters.gdal_image import GdalImage
 from unimask.rasters.large_image import LargeImage
 from unimask.rasters.result import RasterResult
-from unimask.rasters.scaled_image import ScaledImage
 
 
 class RasterMixin(Pipeline):
@@ -110,19 +109,6 @@ class RasterMixin(Pipeline):
                 self.run_settings(image.name),
             )
             return run.predict(batch_size, progress or ignore_progress)
-
-    def scale_image(
-        self, image: LargeImage, bands: Sequence[int] | None, window: Window
-    ) -> ScaledImage:
-        """Choose the bands and the scaling of a large image for the model."""
-        rules = self.description.preprocessing
-        return ScaledImage.choose(
-            image,
-            self.channels,
-            bands=bands,
-            window=rules.window if window is None else window,
-            stretch=rules.stretch,
-        )
 
     def run_settings(self, name: str) -> dict[str, object]:
         """Return what identifies the model and the file of an image."""

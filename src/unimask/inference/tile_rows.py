@@ -63,8 +63,8 @@ class TileRows:
         run: UnfinishedRun,
     ) -> None:
         self.model, self.source, self.run = model, source, run
-        self.grid = model.divide(source.size, options)
-        rules = TileRules(self.grid, model.labels, model.postprocessing, threshold, options.scale)
+        self.grid, scale = model.divide(source.size, options)
+        rules = TileRules(self.grid, model.labels, model.postprocessing, threshold, scale)
         kind = COLLECTORS[model.task]
         self.buffer = StripBuffer(source.size[1], kind.VOID)
         self.collector: TileCollector = kind(rules, self.buffer.write)

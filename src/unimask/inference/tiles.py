@@ -20,9 +20,10 @@ from unimask.outputs import SegmenterOutput
 from unimask.processing.arguments import abbreviate
 from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.postprocess import check_logits
-from unimask.processing.preprocess import Preprocessed, intensity_table
+from unimask.processing.preprocess import Preprocessed, input_size, intensity_table
 from unimask.processing.tiled.collect import COLLECTORS, TileCollector, TileRules
 from unimask.processing.tiled.scores import TileLogits
+from unimask.rasters.recognition import has_rasterio, is_raster
 from unimask.results import Result
 from unimask.tiling.windows import Tile, TileGrid, TileWindow
 
@@ -34,6 +35,9 @@ MIN_TILE, MAX_TILE = 64, 8192
 
 AUTO_TILES = (256, 1024)
 """Smallest and largest side of the tiles that "auto" chooses."""
+
+MIN_WHOLE_SCALE = 0.5
+"""Smallest scale, by the model's rule of resizing, at which "auto" does not divide an image."""
 
 MAX_OVERLAP = 0.5
 """Largest overlap of neighbouring tiles; with more, three tiles would overlap."""
@@ -53,8 +57,8 @@ class TileOptions:
     """How large images are divided.
 
     Attributes:
-        tile: Side of the tiles in pixels of the network's input, "auto" to tile only images of more
-            than `max_pixels`, None for none.
+        tile: Side of the tiles in pixels of the network's input, "auto" to tile only rasters and
+            images of more than `max_pixels`, None for none.
         overlap: Overlap of neighbouring tiles as a share of their side, 0 to 0.5.
         scale: Pixels of the network's input per pixel of the image.
 
@@ -88,16 +92,10 @@ class TileOptions:
         """
         if self.tile != "auto":
             return self.tile is not None
+        if is_raster(source) and has_rasterio():
+            return True
         is_array = isinstance(source, np.ndarray) or str(source).lower().endswith(".npy")
         return is_array and count_pixels(source) > max_pixels
-
-
-class PendingTiles(NamedTuple):
-    """Image that was read, to be segmented in tiles."""
-
-    source: Source
-    image: ImageArray
-    milliseconds: float
 
 
 class WindowSource(Protocol):
@@ -154,6 +152,14 @@ class ArraySource:
         return None if part.all() else part
 
 
+class PendingTiles(NamedTuple):
+    """Image that was read, to be segmented in tiles."""
+
+    source: Source
+    pixels: ArraySource
+    milliseconds: float
+
+
 @dataclass(frozen=True, eq=False)
 class TileModel:
     """What the prediction of tiles needs of a model.
@@ -176,10 +182,18 @@ class TileModel:
     preprocess: Callable[[ImageArray, PreprocessingConfig], Preprocessed]
     logits: Callable[[Tensor], SegmenterOutput]
 
-    def divide(self, size: tuple[int, int], options: TileOptions) -> TileGrid:
-        """Cover an image of a height and width with tiles."""
-        tile = choose_tile(options.tile or "auto", self.preprocessing, self.name)
-        return divide_image(size, tile, options, self.preprocessing.size_divisor)
+    def divide(self, size: tuple[int, int], options: TileOptions) -> tuple[TileGrid, float]:
+        """Cover an image of a height and width with tiles; return them and their scale.
+
+        "auto" makes one tile of an image that the model's rule of resizing hardly shrinks.
+        """
+        rules = self.preprocessing
+        tile = choose_tile(options.tile or "auto", rules, self.name)
+        if options.tile == "auto" and options.scale == 1 and rules.squash is None:
+            whole = input_size(size, rules)[0] / size[0]
+            if whole >= MIN_WHOLE_SCALE:
+                return TileGrid.divide(size, size, (0, 0)), whole
+        return divide_image(size, tile, options, rules.size_divisor), options.scale
 
 
 def check_range(name: str, value: object, lowest: float, highest: float) -> None:
@@ -246,8 +260,8 @@ def segment_tiles(
         threshold: See `Predictor.predict`.
         batch_size: Largest number of tiles per forward pass.
     """
-    grid = model.divide(source.size, options)
-    rules = TileRules(grid, model.labels, model.postprocessing, threshold, options.scale)
+    grid, scale = model.divide(source.size, options)
+    rules = TileRules(grid, model.labels, model.postprocessing, threshold, scale)
     collector = COLLECTORS[model.task](rules)
     speed: dict[str, float] = dict.fromkeys(STAGES, 0.0)
     collect_tiles(model, source, collector, list(grid.tiles()), batch_size, speed)

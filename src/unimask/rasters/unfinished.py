@@ -77,6 +77,16 @@ class UnfinishedRun:
             for stream in self.streams.values():
                 stream.close()
 
+    @contextmanager
+    def removed_if_empty(self) -> Iterator[None]:
+        """Remove the folder if the block fails before it has saved any state."""
+        try:
+            yield
+        except BaseException:
+            if not (self.path / STATE).exists():
+                self.remove()
+            raise
+
     def load(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return the saved state and its arrays, both empty for a new run; open the files.
 

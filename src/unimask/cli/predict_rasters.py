@@ -1,0 +1,164 @@
+"""`unimask predict` for rasters: read by windows, and written as GeoTIFF and polygons."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from unimask.cli.messages import print_error
+from unimask.cli.result_lines import COLUMNS, describe_counts, print_empty
+from unimask.errors import ImageError, SettingsError, printable
+from unimask.formats.terminal import Terminal
+
+if TYPE_CHECKING:
+    from unimask.inference.predictor import Predictor
+    from unimask.rasters.result import RasterResult
+
+STAGES = ("tiles", "polygons", "classes", "writing")
+"""Stages of a raster, as `predict_raster` names them."""
+
+
+@dataclass(frozen=True)
+class RasterOptions:
+    """Options that apply to rasters only.
+
+    Attributes:
+        bands: Text of --bands, such as "4,3,2".
+        polygons: Text of --polygons: formats separated by commas, or "none".
+        tolerance: Largest distance in pixels between polygons and the outlines of pixels.
+        areas: Whether areas in m² are required.
+    """
+
+    bands: str | None
+    polygons: str
+    tolerance: float
+    areas: bool
+
+    def parse(self) -> dict[str, Any]:
+        """Return the options as arguments of `predict_raster`.
+
+        Raises:
+            SettingsError: An option is invalid.
+        """
+        from unimask.rasters.feature_files import PolygonFormat
+
+        formats = tuple(self.polygons.split(",")) if self.polygons != "none" else ()
+        known = get_args(PolygonFormat)
+        if not set(formats) <= set(known):
+            raise SettingsError(
+                f"--polygons {self.polygons}: pass {', '.join(known)} or both, or none"
+            )
+        return {
+            "bands": parse_bands(self.bands),
+            "polygons": formats,
+            "tolerance": self.tolerance,
+            "areas": self.areas or None,
+        }
+
+    def separate_rasters(
+        self, stems: dict[str, str], *, confidence: bool, tta: bool
+    ) -> dict[str, str]:
+        """Remove the georeferenced rasters from images, and return them.
+
+        Args:
+            stems: Paths of images with the stems of their result files.
+            confidence: Whether the confidence of every pixel is requested.
+            tta: Whether images are to be predicted from several views.
+
+        Raises:
+            SettingsError: An option does not go with rasters, or is for rasters and there are none.
+        """
+        from unimask.rasters.recognition import has_rasterio, is_raster
+
+        paths = [path for path in stems if has_rasterio() and is_raster(path)]
+        if paths and (confidence or tta):
+            option = "--confidence" if confidence else "--tta"
+            raise SettingsError(
+                f"{option} does not go with the raster {paths[0]}: pass --tile none"
+            )
+        for name, is_given in (
+            ("--bands", self.bands is not None),
+            ("--polygons", self.polygons != "gpkg"),
+            ("--areas", self.areas),
+        ):
+            if is_given and not paths:
+                raise SettingsError(
+                    f"{name} applies to georeferenced rasters, of which there is none: omit it"
+                )
+        return {path: stems.pop(path) for path in paths}
+
+
+def parse_bands(text: str | None) -> tuple[int, ...] | None:
+    """Parse the option --bands.
+
+    Raises:
+        SettingsError: It is no list of numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise SettingsError(f"--bands {text}: pass numbers of bands from 1 on, such as 4,3,2")
+    return tuple(map(int, parts))
+
+
+def write_rasters(
+    predictor: "Predictor",
+    stems: Mapping[str, str],
+    out: Path,
+    failures: list[str],
+    **options: Any,
+) -> None:
+    """Segment rasters one after another, and list their results.
+
+    Args:
+        predictor: The model.
+        stems: Start of the names of the files of each raster.
+        out: Output folder.
+        failures: List to which the errors of unreadable rasters are added.
+        **options: Arguments of `predict_raster`.
+    """
+    console = Terminal()
+    table = Table("raster", "size", "found", "s", box=None, pad_edge=False)
+    empty: list[str] = []
+    with Progress(
+        *COLUMNS, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        for path, stem in stems.items():
+            rows: dict[str, TaskID] = {}
+
+            def report(stage: str, done: int, total: int, rows=rows, path=path) -> None:
+                if stage not in rows:
+                    rows[stage] = bar.add_task(f"{Path(path).name}: {stage}", rate="")
+                bar.update(rows[stage], completed=done, total=total, visible=done < total)
+
+            try:
+                result = predictor.predict_raster(path, out, stem=stem, progress=report, **options)
+            except ImageError as error:
+                failures.append(str(error))
+                continue
+            except KeyboardInterrupt:
+                hint = "run the same command again to continue with the rows that are left"
+                print_error(f"{path} is not finished: {hint}")
+                raise
+            table.add_row(*format_cells(path, result))
+            if result.candidates:
+                scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
+                name = printable(Path(path).name)
+                empty.append(f"{name}: nothing was found; highest scores: {scores}")
+    if table.row_count:
+        console.print(table)
+        print_empty(console, empty)
+        console.print(f"written to {out}/", soft_wrap=True)
+
+
+def format_cells(path: str, result: "RasterResult") -> tuple[str, str, str, str]:
+    """Return the table row of a result."""
+    height, width = result.size
+    seconds = sum(result.speed.values()) / 1000
+    found = describe_counts(Counter(result.counts))
+    return printable(Path(path).name), f"{height}x{width}", found, f"{seconds:.0f}"

@@ -174,9 +174,8 @@ def predict(
     check_dataset_options(to, out, sources, outlines=outlines, link=link, confidence=confidence)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
-    rasters: dict[str, str] = {}
-    if to is None and tile != "none":
-        rasters = raster_options.separate_rasters(stems, confidence=confidence, tta=tta)
+    candidates = stems if to is None and tile != "none" else {}
+    rasters = raster_options.separate_rasters(candidates, confidence=confidence, tta=tta)
     if to is None:
         check_result_names(out, stems, confidence)
     predictor = load_model(model, device, dtype, preprocessing, compile)

@@ -86,9 +86,11 @@ class Nodes:
 
 @pytest.fixture
 def nodes():
+    handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
     started = Nodes()
     yield started
     started.cluster.shutdown()
+    signal.signal(signal.SIGTERM, handler)
 
 
 def wait_for_parts(out: Path, count: int, process: subprocess.Popen) -> None:
@@ -109,7 +111,7 @@ def test_killed_actors_and_nodes_lose_nothing(nodes, many_images, model, expecte
     wait_for_parts(out, 10, process)
     assert len(list(out.glob("part-*"))) < len(expected)
     nodes.cluster.remove_node(nodes.workers[0], allow_graceful=False)
-    printed, errors = process.communicate(timeout=240)
+    printed, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors
     assert f"{NUM_IMAGES} images in" in printed and "1 images could not be read" in printed
     assert read_parts(out) == expected

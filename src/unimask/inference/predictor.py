@@ -10,8 +10,8 @@ from unimask.inference.batches import Prepared, equal_sizes, prefetched
 from unimask.inference.options import OnError, PredictOptions
 from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.inference.precision import precision_name
-from unimask.inference.raster_mixin import RasterMixin
 from unimask.inference.saving import SaveMixin
+from unimask.inference.slide_mixin import SlideMixin
 from unimask.inference.sources import is_single, open_sources
 from unimask.inference.tiles import (
     MAX_TILED_PIXELS,
@@ -28,7 +28,7 @@ from unimask.results import Result
 __all__ = ["INSTANCE_THRESHOLD", "OnError", "Predictor"]
 
 
-class Predictor(SaveMixin, RasterMixin):
+class Predictor(SaveMixin, SlideMixin):
     """Trained network with its labels, pre- and post-processing.
 
     Args:

@@ -106,7 +106,7 @@ class RasterMixin(Pipeline):
                 options,
                 Path(out),
                 stem or Path(image.name).stem,
-                self.run_settings(image.name),
+                self.run_settings(image.name) | dict(image.options),
             )
             return run.predict(batch_size, progress or ignore_progress)
 

@@ -107,6 +107,8 @@ class GeoPackageFile(FeatureFile):
 class GeoJsonFile(FeatureFile):
     """GeoJSON in the reference system of the image if that has an EPSG code, else in WGS 84.
 
+    Without a reference system, features also have the properties by which QuPath names objects.
+
     Args:
         path: File to write.
         ground: Coordinates of the image.
@@ -114,7 +116,7 @@ class GeoJsonFile(FeatureFile):
 
     def __init__(self, path: Path, ground: Ground) -> None:
         super().__init__()
-        self.path = path
+        self.path, self.ground = path, ground
         self.shapely = import_geo("shapely")
         crs = ground.crs
         self.code = None if crs is None else crs.to_epsg()
@@ -141,7 +143,11 @@ class GeoJsonFile(FeatureFile):
 
         placed = self.shapely.orient_polygons(self.shapely.transform(geometry, place))
         shape = self.shapely.geometry.mapping(placed)
-        return {"type": "Feature", "properties": dict(properties), "geometry": shape}
+        named = dict(properties)
+        if self.ground.crs is None:  # QuPath opens such files
+            name = str(properties["label"])
+            named |= {"objectType": "annotation", "classification": {"name": name}}
+        return {"type": "Feature", "properties": named, "geometry": shape}
 
     def finish(self) -> None:
         """Complete the file."""

@@ -1,9 +1,10 @@
 """Interface of images that are read in windows, since they may be larger than the memory."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,7 @@ class LargeImage(AbstractContextManager["LargeImage"]):
         dtype: Dtype of the pixels.
         georeference: Place of the image on the ground, None for none.
         mpp: Micrometres per pixel, None if they are unknown.
+        options: Options of the image that the result depends on, beside its size.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LargeImage(AbstractContextManager["LargeImage"]):
     dtype: np.dtype
     georeference: Georeference | None = None
     mpp: float | None = None
+    options: Mapping[str, object] = MappingProxyType({})
 
     @abstractmethod
     def read(self, window: TileWindow, bands: Sequence[int]) -> Shaped[np.ndarray, "h w c"]:

@@ -111,7 +111,10 @@ class TestFiles:
             with open_slide(tissue_tiff, **options) as opened:
                 assert opened.size == size and opened.scale == pytest.approx(scale)
                 assert opened.mpp == pytest.approx(0.25 * step)
-                assert opened.georeference.transform[0] == pytest.approx(step)
+                if step == 1:  # else rasterio warns about the identity
+                    assert opened.georeference is None
+                else:
+                    assert opened.georeference.transform[0] == pytest.approx(step)
                 pixels = opened.read(TileWindow(20, 100, 40, 50), (2, 0))
                 expected = image[::step, ::step][20:60, 100:150][..., [2, 0]]
                 np.testing.assert_array_equal(pixels, expected)

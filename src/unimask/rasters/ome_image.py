@@ -73,7 +73,8 @@ class OmeImage(LargeImage):
             raise ImageError(f"{name} has values of type {self.dtype}: pass integers or floats")
         (height, width), own = sizes[0], self.size
         factors = width / own[1], height / own[0]
-        self.georeference = Georeference(None, (factors[0], 0.0, 0.0, 0.0, factors[1], 0.0))
+        if self.level:
+            self.georeference = Georeference(None, (factors[0], 0.0, 0.0, 0.0, factors[1], 0.0))
         is_rgb = axes.endswith("s") and self.num_bands == 3 and self.dtype == np.uint8
         self.tissue = TissueMap(self.size, self.read_reduced) if tissue and is_rgb else None
         self.options = {"level": self.level, "tissue": tissue}

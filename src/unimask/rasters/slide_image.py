@@ -73,7 +73,8 @@ class SlideImage(LargeImage):
             raise
         self.size, self.mpp = levels[self.level]
         self.factor = self.file.level_downsamples[self.level]
-        self.georeference = Georeference(None, (self.factor, 0.0, 0.0, 0.0, self.factor, 0.0))
+        if self.level:
+            self.georeference = Georeference(None, (self.factor, 0.0, 0.0, 0.0, self.factor, 0.0))
         self.tissue = TissueMap(self.size, self.read_reduced) if tissue else None
         self.options = {"level": self.level, "tissue": tissue}
         self.last: tuple[TileWindow, UInt8[np.ndarray, "h w 4"]] | None = None

@@ -140,7 +140,7 @@ def read_signature(model: "Model") -> Signature:
 
 def tensor_spec(port: "Output") -> TensorSpec:
     """Return the format of an input or output."""
-    dtype = port.get_element_type().to_string()
+    dtype: str = port.get_element_type().to_string()
     sides = (side.get_length() if side.is_static else None for side in port.partial_shape)
     return TensorSpec(DTYPES.get(dtype, dtype), tuple(sides))
 

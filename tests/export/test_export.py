@@ -219,3 +219,16 @@ def test_fitting_sizes_fit_and_never_grow(height, width, high, wide):
     assert fitted[0] <= min(height, high) and fitted[1] <= min(width, wide) and min(fitted) >= 1
     if height <= high and width <= wide:
         assert fitted == (height, width)
+
+
+def test_onnx_runtime_fuses_gelu(tmp_path):
+    import onnxruntime
+
+    path, optimised = tmp_path / "swin.onnx", tmp_path / "optimised.onnx"
+    export_onnx(tiny_predictor(conftest.TINY_SWIN), path, ExportSettings(size=SIZE))
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(optimised)
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(optimised).graph.node]
+    assert any("Gelu" in name for name in operators)
+    assert "Erf" not in operators

@@ -64,6 +64,7 @@ def simplify(model: onnx_ir.Model) -> None:
             node.resize_inputs(1)
             node.attributes.add(onnx_ir.AttrInt64("to", int(dtype or onnx_ir.DataType.FLOAT)))
     optimizer.fold_constants(model)
+    reorder_gelu(model)
     for clean_up in (
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedFunctionsPass(),
@@ -75,6 +76,36 @@ def simplify(model: onnx_ir.Model) -> None:
         common.NameFixPass(),
     ):
         clean_up(model)
+
+
+def reorder_gelu(model: onnx_ir.Model) -> None:
+    """Multiply GELU's argument by 1 + erf before 0.5: runtimes fuse only that order.
+
+    PyTorch's converter writes x * (0.5 * (1 + erf(x / sqrt(2)))).
+    """
+    for erf in [node for node in model.graph if node.op_type == "Erf"]:
+        plus_one = only_consumer(erf, "Add")
+        half = plus_one and only_consumer(plus_one, "Mul")
+        product = half and only_consumer(half, "Mul")
+        if plus_one is None or half is None or product is None:
+            continue
+        argument = next(x for x in product.inputs if x is not half.outputs[0])
+        constant = next(x for x in half.inputs if x is not plus_one.outputs[0])
+        replace_inputs(half, argument, plus_one.outputs[0])
+        replace_inputs(product, half.outputs[0], constant)
+
+
+def only_consumer(node: onnx_ir.Node, op_type: str) -> onnx_ir.Node | None:
+    """Return the single node that uses a node's result, if it is of that type."""
+    users = {user for user, _ in node.outputs[0].uses()}
+    user = users.pop() if len(users) == 1 else None
+    return user if user is not None and user.op_type == op_type else None
+
+
+def replace_inputs(node: onnx_ir.Node, *values: onnx_ir.Value | None) -> None:
+    """Replace all inputs of a node."""
+    for index, value in enumerate(values):
+        node.replace_input_with(index, value)
 
 
 def finish(model: onnx.ModelProto, description: ExportedDescription, opset: int) -> onnx.ModelProto:

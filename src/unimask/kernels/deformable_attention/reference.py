@@ -27,15 +27,17 @@ def deformable_attention_reference(
     q = offsets.shape[1]
     dtype = torch.promote_types(value.dtype, centres.dtype)
     weights = logits.to(dtype).flatten(-2).softmax(-1).view(logits.shape)
+    # Positions and queries vary fastest from here on, so that sums of samples run along them.
+    weights = weights.permute(0, 2, 3, 4, 1)
+    maps = value.permute(0, 2, 3, 1).flatten(0, 1).to(dtype)
+    extents = torch.tensor([(w, h) for h, w in shapes], device=centres.device)
+    scales = (2 / extents)[:, None].expand(-1, offsets.shape[4], -1).to(dtype)
+    grids = (offsets.to(dtype) * scales).permute(0, 2, 3, 4, 1, 5) + (2 * centres - 1).to(dtype)
     total = value.new_zeros(b * m, c, q, dtype=dtype)
-    start = 0
-    for level, (h, w) in enumerate(shapes):
-        maps = value[:, start : start + h * w].permute(0, 2, 3, 1).reshape(b * m, c, h, w).to(dtype)
-        extent = torch.tensor([w, h], device=centres.device)
-        steps = offsets[:, :, :, level].to(dtype) / extent
-        grid = 2 * (centres[:, None, None] + steps).transpose(1, 2).flatten(0, 1) - 1
-        samples = F.grid_sample(maps, grid.to(dtype), "bilinear", "zeros", align_corners=False)
-        weight = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)
-        total = total + (samples * weight[:, None]).sum(-1)  # exporters know no einsum
-        start += h * w
+    levels = maps.split([h * w for h, w in shapes], -1)
+    for index, (level, (h, w)) in enumerate(zip(levels, shapes, strict=True)):
+        grid, weight = grids[:, :, index].flatten(0, 1), weights[:, :, index].flatten(0, 1)
+        level = level.unflatten(-1, (h, w))
+        samples = F.grid_sample(level, grid, "bilinear", "zeros", align_corners=False)
+        total = total + (samples * weight[:, None]).sum(2)  # exporters know no einsum
     return total.view(b, m * c, q).transpose(1, 2).to(value.dtype)

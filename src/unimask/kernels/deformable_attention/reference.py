@@ -30,9 +30,10 @@ def deformable_attention_reference(
     # Positions and queries vary fastest from here on, so that sums of samples run along them.
     weights = weights.permute(0, 2, 3, 4, 1)
     maps = value.permute(0, 2, 3, 1).flatten(0, 1).to(dtype)
-    extents = torch.tensor([(w, h) for h, w in shapes], device=centres.device)
-    scales = (2 / extents)[:, None].expand(-1, offsets.shape[4], -1).to(dtype)
-    grids = (offsets.to(dtype) * scales).permute(0, 2, 3, 4, 1, 5) + (2 * centres - 1).to(dtype)
+    extents = torch.tensor([(w, h) for h, w in shapes], dtype=dtype, device=centres.device)
+    scales = (2 / extents)[:, None, None].expand(-1, offsets.shape[4], q, -1)
+    steps = offsets.permute(0, 2, 3, 4, 1, 5).to(dtype)
+    grids = steps * scales + (2 * centres.to(dtype) - 1)
     total = value.new_zeros(b * m, c, q, dtype=dtype)
     levels = maps.split([h * w for h, w in shapes], -1)
     for index, (level, (h, w)) in enumerate(zip(levels, shapes, strict=True)):

@@ -14,7 +14,17 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
 from benchmarks.marked_tables import replace_table
-from benchmarks.peers.cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
+from benchmarks.peers.cases import (
+    CLASSES,
+    EXPORTS,
+    FLOAT,
+    HALF,
+    MAIN,
+    QUERIES,
+    SIDES,
+    TRAINING,
+    Case,
+)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -59,8 +69,18 @@ def agreement(pair: Result) -> str:
 
 def peers_table(found: dict[str, Result]) -> str:
     """Format the comparison with every peer, case by case."""
+    return pairs_table(found, MAIN)
+
+
+def exports_table(found: dict[str, Result]) -> str:
+    """Format the comparison of int8 and of exported graphs."""
+    return pairs_table(found, EXPORTS)
+
+
+def pairs_table(found: dict[str, Result], cases: tuple[Case, ...]) -> str:
+    """Format a row for each pair of systems."""
     rows = []
-    for case in (case.name for case in MAIN if case.name in found):
+    for case in (case.name for case in cases if case.name in found):
         for pair in found[case]["pairs"]:
             who = (case, pair["kind"], pair["peer"])
             if "error" in pair:
@@ -179,6 +199,7 @@ def machines(found: dict[str, Result]) -> str:
 TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "machines": machines,
     "peers": peers_table,
+    "exports": exports_table,
     "floors": floors_table,
     "growth": growth_table,
     "training": training_table,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.peers.cases import HALF
+from benchmarks.peers.cases import FLOAT
 
 Logits = tuple[np.ndarray, np.ndarray]
 
@@ -14,7 +14,7 @@ GREATEST = 2e-2
 which happens between any two programs, a query's logits change, and others a little."""
 
 SAME_SIDE = 0.95
-"""Minimum fraction of mask pixels on the same side of the query's median in bfloat16 and float32.
+"""Minimum fraction of mask pixels on the same side of the query's median as in float32.
 Masks of random networks are not clear: half of each mask counts as its inside."""
 
 
@@ -41,9 +41,9 @@ def measure_agreement(ours: Logits, theirs: Logits, reference: Logits, kind: str
         ours: Our logits.
         theirs: The peer's.
         reference: Logits of `transformers` in float32.
-        kind: "float32" compares logits; "bfloat16" compares the pixels of each with the reference.
+        kind: "float32" compares logits; other dtypes compare the pixels of each with the reference.
     """
-    if kind == HALF:
+    if kind != FLOAT:
         shares = {"ours": same_side(ours, reference), "theirs": same_side(theirs, reference)}
         return {"same_side": shares, "good": shares["ours"] >= SAME_SIDE}
     found = difference(ours, theirs)

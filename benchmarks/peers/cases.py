@@ -3,12 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-FLOAT, HALF = "float32", "bfloat16"
+FLOAT, HALF, INT8 = "float32", "bfloat16", "int8"
 
 EAGER = ("transformers", FLOAT), ("transformers", HALF)
 CONVERTED = ("OpenVINO", FLOAT), ("OpenVINO", HALF)
 COMPILED = ("torch.compile", FLOAT), ("torch.compile", HALF)
 ONNX = (("ONNX Runtime", FLOAT),)
+QUANTISED = ("OpenVINO", FLOAT), ("OpenVINO", INT8)
 ALL = (*EAGER, *COMPILED, *CONVERTED, *ONNX)
 
 
@@ -29,7 +30,17 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One measurement: a network on images of one size, against each peer in turn."""
+    """One measurement: a network on images of one size, against each peer in turn.
+
+    Attributes:
+        name: Name of the case.
+        network: The network.
+        size: Height and width of the images.
+        batch: Number of images.
+        peers: Systems and dtypes to compare with; float32 comes first.
+        rounds: Number of timed passes.
+        ours: Which of our systems is compared.
+    """
 
     name: str
     network: Network
@@ -37,10 +48,13 @@ class Case:
     batch: int = 1
     peers: tuple[tuple[str, str], ...] = ALL
     rounds: int = 5
+    ours: str = "unimask"
 
     def facts(self) -> dict[str, Any]:
         """Return a description of the measurement."""
-        facts = {"size": self.size, "batch": self.batch, "rounds": self.rounds}
+        facts = {
+            "ours": self.ours, "size": self.size, "batch": self.batch, "rounds": self.rounds,
+        }  # fmt: skip
         return {"case": self.name, "network": asdict(self.network), **facts}
 
 
@@ -81,7 +95,15 @@ GROWTH = (
         for count in CLASSES
     ),
 )
-CASES = {case.name: case for case in (*MAIN, *GROWTH)}
+IN_ONNX, IN_OPENVINO = "unimask, ONNX Runtime", "unimask, OpenVINO"
+EXPORTS = (
+    Case(name="int8", network=TINY, size=USUAL, peers=QUANTISED),
+    Case(name="exported-onnx", network=TINY, size=USUAL, peers=ONNX, ours=IN_ONNX),
+    Case(name="exported-openvino", network=TINY, size=USUAL, peers=QUANTISED, ours=IN_OPENVINO),
+)
+"""int8 in PyTorch, and exported graphs, against `transformers`' network in the same runtime."""
+
+CASES = {case.name: case for case in (*MAIN, *EXPORTS, *GROWTH)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,9 +86,9 @@ class Logits(nn.Module):
         return output.class_queries_logits, output.masks_queries_logits
 
 
-def images(batch: int, size: tuple[int, int]) -> Tensor:
+def images(batch: int, size: tuple[int, int], seed: int = 0) -> Tensor:
     """Return normalised images of blurred spots with some noise."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(batch, 3, -(-size[0] // 16), -(-size[1] // 16), generator=generator)
     spots = F.interpolate(coarse, size=size, mode="bicubic")
     return spots + 0.2 * torch.randn(batch, 3, *size, generator=generator)

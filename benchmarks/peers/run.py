@@ -66,10 +66,10 @@ def measure(case: Case, folder: Path) -> dict:
     reference: Logits | None = None
     pairs = []
     for kind in dict.fromkeys(kind for _, kind in case.peers):
-        with Process(inference.prepare, "unimask", kind, case, folder) as ours:
+        with Process(inference.prepare, case.ours, kind, case, folder) as ours:
             for peer in (name for name, of in case.peers if of == kind):
                 pair: dict = {"peer": peer, "kind": kind}
-                log(f"  {kind}: unimask and {peer} ...")
+                log(f"  {kind}: {case.ours} and {peer} ...")
                 try:
                     with Process(inference.prepare, peer, kind, case, folder) as theirs:
                         pair.update(

@@ -4,15 +4,19 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.peers.cases import HALF, Case
-from benchmarks.peers.networks import Logits, read
+from benchmarks.peers.cases import HALF, INT8, Case
+from benchmarks.peers.networks import Logits, images, read
 
 Run = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
+
+CALIBRATION_SEEDS = range(1, 9)
+"""Seeds of the images on which int8 of OpenVINO is calibrated."""
 
 
 def start(system: str, kind: str, case: Case, folder: Path) -> Run:
@@ -20,7 +24,7 @@ def start(system: str, kind: str, case: Case, folder: Path) -> Run:
 
     Args:
         system: Name of the system.
-        kind: "float32" or "bfloat16".
+        kind: "float32", "bfloat16" or "int8".
         case: Network and image size.
         folder: Folder of weights in the Hugging Face schema.
     """
@@ -43,6 +47,42 @@ def start_unimask(kind: str, case: Case, folder: Path) -> Run:
             output = predictor.network(pixel_values.to(predictor.dtype), "panoptic")
         return arrays(output.class_logits, output.mask_logits)
 
+    return run
+
+
+def start_unimask_onnx(kind: str, case: Case, folder: Path) -> Run:
+    """Export our model as users do, and run it with ONNX Runtime."""
+    return run_exported("onnx", kind, case, folder)
+
+
+def start_unimask_openvino(kind: str, case: Case, folder: Path) -> Run:
+    """Export our model as users do, and run it with OpenVINO."""
+    return run_exported("openvino", kind, case, folder)
+
+
+def run_exported(format: str, kind: str, case: Case, folder: Path) -> Run:
+    """Export our model for the size and batch of a case, and load the file."""
+    import unimask
+    from unimask.export import ExportSettings, export_onnx, export_openvino
+
+    model = unimask.load(folder, device="cpu")
+    rules = model.description.preprocessing
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rules.mean, rules.std))
+    settings = ExportSettings(size=case.size, batch=case.batch, precision=kind)  # type: ignore[arg-type]
+    shown = [images(1, case.size, seed)[0] * std + mean for seed in CALIBRATION_SEEDS]
+    photographs = [image.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy() for image in shown]
+    with tempfile.TemporaryDirectory() as root:
+        path = Path(root) / ("network.onnx" if format == "onnx" else "network.xml")
+        export = export_onnx if format == "onnx" else export_openvino
+        export(model, path, settings, images=photographs if kind == INT8 else ())
+        exported = unimask.load(path, device="cpu")
+
+        def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+            # The graph normalises its input itself.
+            output = exported.network(pixel_values * std + mean, "panoptic")
+            return arrays(output.class_logits, output.mask_logits)
+
+        run(images(case.batch, case.size))  # compiles, after which the file may go
     return run
 
 
@@ -87,6 +127,8 @@ def start_openvino(kind: str, case: Case, folder: Path) -> Run:
         converted = openvino.convert_model(
             logits_of(case, folder), example_input=example, input=[list(example.shape)]
         )
+    if kind == INT8:
+        converted = quantise(converted, case)
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if kind == HALF else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -99,6 +141,19 @@ def start_openvino(kind: str, case: Case, folder: Path) -> Run:
         return np.array(found[0]), np.array(found[1])
 
     return run
+
+
+def quantise(model: Any, case: Case) -> Any:
+    """Quantise an OpenVINO model to int8 by NNCF, with its settings for transformers."""
+    import nncf  # pyright: ignore[reportMissingImports]
+
+    samples = [images(case.batch, case.size, seed).numpy() for seed in CALIBRATION_SEEDS]
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(samples),
+    )
 
 
 def start_onnx(kind: str, case: Case, folder: Path) -> Run:
@@ -125,6 +180,8 @@ def start_onnx(kind: str, case: Case, folder: Path) -> Run:
 
 SYSTEMS: dict[str, Callable[[str, Case, Path], Run]] = {
     "unimask": start_unimask,
+    "unimask, ONNX Runtime": start_unimask_onnx,
+    "unimask, OpenVINO": start_unimask_openvino,
     "transformers": start_transformers,
     "torch.compile": start_compiled,
     "OpenVINO": start_openvino,

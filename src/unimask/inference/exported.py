@@ -11,7 +11,8 @@ from unimask.inference.predictor import Predictor
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
 from unimask.processing.images import ImageArray
-from unimask.processing.preprocess import Preprocessed, preprocess_unnormalised
+from unimask.processing.preprocess import Preprocessed, preprocess, preprocess_unnormalised
+from unimask.runtimes.foreign import GraphRules
 from unimask.runtimes.network import RuntimeNetwork
 
 EXPORTED_SUFFIXES = (".onnx", ".xml")
@@ -79,13 +80,28 @@ class ExportedPredictor(Predictor):
         raise SettingsError(f"{self.name} is an exported file: push the model it was exported from")
 
 
+class ForeignPredictor(ExportedPredictor):
+    """Predictor of a file of another program, whose graph takes normalised images."""
+
+    def preprocess(
+        self, image: ImageArray, config: PreprocessingConfig | None = None
+    ) -> Preprocessed:
+        """Resize, normalise and pad an image to the size of the graph."""
+        return preprocess(image, config or self.description.preprocessing)
+
+
 def is_exported(source: str | Path) -> bool:
     """Return whether a source is the path of an exported file, by its suffix."""
     return Path(source).suffix.lower() in EXPORTED_SUFFIXES
 
 
-def open_network(path: Path, device: str) -> RuntimeNetwork:
+def open_network(path: Path, device: str, rules: GraphRules | None = None) -> RuntimeNetwork:
     """Open an exported file in the runtime of its suffix.
+
+    Args:
+        path: The file.
+        device: Device of the runtime.
+        rules: Labels and rules of a file of another program; None for files of unimask.
 
     Raises:
         CheckpointError: The file does not exist, is damaged, or is of another program.
@@ -96,12 +112,16 @@ def open_network(path: Path, device: str) -> RuntimeNetwork:
     if path.suffix.lower() == ".xml":
         from unimask.runtimes.openvino_runtime import OpenVinoNetwork
 
-        return OpenVinoNetwork(path, device)
+        return OpenVinoNetwork(path, device, rules)
     from unimask.runtimes.onnx_runtime import OnnxNetwork
 
-    return OnnxNetwork(path, device)
+    return OnnxNetwork(path, device, rules)
 
 
-def load_exported(source: str | Path, device: str) -> ExportedPredictor:
-    """Load an exported file in its runtime; see `open_network` for the errors."""
-    return ExportedPredictor(open_network(Path(source).expanduser(), device), str(source))
+def load_exported(
+    source: str | Path, device: str, rules: GraphRules | None = None
+) -> ExportedPredictor:
+    """Load an exported file in its runtime; see `open_network`."""
+    network = open_network(Path(source).expanduser(), device, rules)
+    kind = ExportedPredictor if rules is None else ForeignPredictor
+    return kind(network, str(source))

@@ -16,6 +16,7 @@ from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hu
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.precision import check_int8
 from unimask.inference.predictor import Predictor
+from unimask.labels import LabelSet
 
 if TYPE_CHECKING:
     from unimask.checkpoints import Checkpoint
@@ -36,6 +37,8 @@ def load(
     cache_dir: str | Path | None = None,
     token: str | None = None,
     compile: bool = False,
+    labels: LabelSet | str | Path | None = None,
+    rules: str | Path | None = None,
 ) -> Predictor:
     """Load a trained model.
 
@@ -59,6 +62,11 @@ def load(
         token: Access token for gated or private models; huggingface_hub's default if None.
         compile: Whether to compile the network (`torch.compile`) for each recurring image size, on
             CUDA as CUDA graphs; this pays off for many images of few sizes.
+        labels: For `.onnx` and `.xml` files of other programs: the classes in the order of the
+            network's outputs, or a JSON file of them; by default those of `rules`.
+        rules: For the same files: the model that was exported (a folder with config.json and
+            preprocessor_config.json, a bundled name or a Hub id), whose labels, resizing,
+            normalisation and post-processing apply.
 
     Raises:
         CheckpointError: The weights do not exist, or cannot be read.
@@ -72,7 +80,18 @@ def load(
     """
     if is_exported(source):
         refuse_options(source, dtype, compile)
-        return load_exported(source, device)
+        if labels is None and rules is None:
+            return load_exported(source, device)
+        from unimask.inference.graph_rules import read_graph_rules
+
+        access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
+        folder = None if rules is None else find_folder(rules, access)
+        return load_exported(source, device, read_graph_rules(labels, folder, preprocessing))
+    if labels is not None or rules is not None:
+        raise SettingsError(
+            f"{source} has its own labels and rules: only .onnx and .xml files of other programs "
+            "take others"
+        )
     # Imported here: exported files need no networks.
     from unimask.checkpoints.skeleton import build_skeleton
     from unimask.modeling.int8 import prepare_int8

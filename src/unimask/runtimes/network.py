@@ -11,25 +11,28 @@ from torch import Tensor, nn
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
 from unimask.runtimes.metadata import ExportedDescription, weights_path
+from unimask.runtimes.signature import GraphNames
 
 Arrays = dict[str, np.ndarray]
 
 
 class RuntimeNetwork(nn.Module, ABC):
-    """Network of an exported graph, which normalises its input itself.
+    """Network of an exported graph.
 
     Args:
         description: Inputs of the graph and the order of its tasks.
         path: File of the graph.
+        names: Names of the graph's inputs and outputs.
     """
 
     runtime: ClassVar[str]
     """Name of the library that computes the network."""
 
-    def __init__(self, description: ExportedDescription, path: Path) -> None:
+    def __init__(self, description: ExportedDescription, path: Path, names: GraphNames) -> None:
         super().__init__()
         self.description = description
         self.path = path
+        self.names = names
 
     @abstractmethod
     def run(self, inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +48,8 @@ class RuntimeNetwork(nn.Module, ABC):
         """Compute class and mask logits for every query.
 
         Args:
-            pixel_values: Images (b, c, h, w) from 0 to 255 in the dtype and size of the graph.
+            pixel_values: Images (b, c, h, w) in the dtype and size of the graph: from 0 to 255, or
+                normalised for graphs of other programs.
             task: Task of all images; used by OneFormer only, None means its first.
         """
         size = self.description.input.batch
@@ -67,7 +71,7 @@ class RuntimeNetwork(nn.Module, ABC):
 
     def run_batch(self, pixel_values: Tensor, task: Task | None) -> tuple[np.ndarray, np.ndarray]:
         """Run the graph on a batch of the size that it takes."""
-        inputs = {"pixel_values": pixel_values.contiguous().numpy()}
+        inputs = {self.names.pixel_values: pixel_values.contiguous().numpy()}
         if self.description.takes_task:
             index = 0 if task is None else self.description.tasks.index(task)
             inputs["task"] = np.full(len(pixel_values), index, np.int64)

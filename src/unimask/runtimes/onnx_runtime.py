@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError, one_line
+from unimask.runtimes.foreign import GraphRules, describe_graph
 from unimask.runtimes.network import Arrays, RuntimeNetwork
-from unimask.runtimes.signature import OUTPUTS, Signature, TensorSpec, read_description
+from unimask.runtimes.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # pyright: ignore[reportMissingImports]
@@ -23,6 +24,7 @@ class OnnxNetwork(RuntimeNetwork):
     Args:
         path: The file.
         device: "auto" or "cpu", or "cuda" (or "cuda:1") with onnxruntime-gpu.
+        rules: Labels and rules of a file of another program; None for files of unimask.
 
     Raises:
         CheckpointError: The file is damaged, of another program, or needs a newer runtime.
@@ -32,11 +34,11 @@ class OnnxNetwork(RuntimeNetwork):
 
     runtime = "onnxruntime"
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(self, path: Path, device: str = "auto", rules: GraphRules | None = None) -> None:
         session = open_session(path, device)
         metadata = session.get_modelmeta().custom_metadata_map
-        description = read_description(metadata, read_signature(session), str(path))
-        super().__init__(description, path)
+        described = describe_graph(metadata, read_signature(session), rules, str(path))
+        super().__init__(described.description, path, described.names)
         self.session = session
 
     def run(self, inputs: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +48,8 @@ class OnnxNetwork(RuntimeNetwork):
             SettingsError: The runtime cannot compute them, for example for lack of memory.
         """
         try:
-            classes, masks = self.session.run(OUTPUTS, inputs)
+            outputs = self.names.class_logits, self.names.mask_logits
+            classes, masks = self.session.run(outputs, inputs)
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise SettingsError(f"{self.path} fails in ONNX Runtime: {one_line(error)}") from None
         return classes, masks  # type: ignore[return-value]

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError, one_line
+from unimask.runtimes.foreign import GraphRules, describe_graph
 from unimask.runtimes.metadata import weights_path
 from unimask.runtimes.network import Arrays, RuntimeNetwork
-from unimask.runtimes.signature import OUTPUTS, Signature, TensorSpec, read_description
+from unimask.runtimes.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core, Model, Output  # pyright: ignore[reportMissingImports]
@@ -31,6 +32,7 @@ class OpenVinoNetwork(RuntimeNetwork):
     Args:
         path: The .xml file, with its .bin beside it.
         device: "auto" or "cpu", or "gpu" (or "gpu:1") or "npu" of Intel.
+        rules: Labels and rules of a file of another program; None for files of unimask.
 
     Raises:
         CheckpointError: The file is damaged, of another program, or needs a newer OpenVINO.
@@ -40,10 +42,11 @@ class OpenVinoNetwork(RuntimeNetwork):
 
     runtime = "openvino"
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(self, path: Path, device: str = "auto", rules: GraphRules | None = None) -> None:
         core, model = read_model(path)
-        description = read_description(read_metadata(model), read_signature(model), str(path))
-        super().__init__(description, path)
+        self.signature = read_signature(model)
+        described = describe_graph(read_metadata(model), self.signature, rules, str(path))
+        super().__init__(described.description, path, described.names)
         self.core, self.model = core, model
         self.target = choose_device(device, core.available_devices)
         self.compiled: dict[int | None, CompiledModel] = {}
@@ -55,13 +58,17 @@ class OpenVinoNetwork(RuntimeNetwork):
         Raises:
             SettingsError: OpenVINO cannot compute them, for example for lack of memory.
         """
-        batch = len(inputs["pixel_values"])
+        batch = len(inputs[self.names.pixel_values])
         try:
             with self.lock:
-                outputs = self.compile_for(batch)(inputs)
+                outputs = self.compile_for(batch)(
+                    {index: inputs[name] for index, name in enumerate(self.signature.inputs)}
+                )
         except Exception as error:  # OpenVINO's errors have no common type
             raise SettingsError(f"{self.path} fails in OpenVINO: {one_line(error)}") from None
-        classes, masks = (np.array(outputs[name]) for name in OUTPUTS)
+        order = list(self.signature.outputs)
+        names = self.names.class_logits, self.names.mask_logits
+        classes, masks = (np.array(outputs[order.index(name)]) for name in names)
         return classes, masks
 
     def compile_for(self, batch: int) -> "CompiledModel":
@@ -130,10 +137,13 @@ def read_metadata(model: "Model") -> dict[str, str]:
 
 
 def read_signature(model: "Model") -> Signature:
-    """Return the inputs and outputs of a graph."""
+    """Return the inputs and outputs of a graph in order; those without a name get a number."""
     inputs, outputs = (
-        {port.get_any_name(): tensor_spec(port) for port in ports}
-        for ports in (model.inputs, model.outputs)
+        {
+            port.get_any_name() if port.names else f"{kind} {index}": tensor_spec(port)
+            for index, port in enumerate(ports)
+        }
+        for kind, ports in (("input", model.inputs), ("output", model.outputs))
     )
     return Signature(inputs, outputs)
 

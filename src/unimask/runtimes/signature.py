@@ -30,6 +30,19 @@ class Signature:
     outputs: Mapping[str, TensorSpec]
 
 
+@dataclass(frozen=True, slots=True)
+class GraphNames:
+    """Names of the inputs and outputs of a graph."""
+
+    pixel_values: str
+    class_logits: str
+    mask_logits: str
+
+
+OWN_NAMES = GraphNames("pixel_values", *OUTPUTS)
+"""Names in files of unimask."""
+
+
 def read_description(
     metadata: Mapping[str, str], signature: Signature, name: str
 ) -> ExportedDescription:
@@ -46,8 +59,8 @@ def read_description(
     if not has_metadata(metadata):
         raise CheckpointError(
             f"{name} was not exported by unimask: it has no metadata about classes and image "
-            "sizes; export with unimask export, or run it in its runtime and pass its logits to "
-            "unimask.postprocess"
+            "sizes; pass the folder of its model (rules=, --rules) or its labels (labels=, "
+            "--labels), or export it with unimask"
         )
     description = from_metadata(metadata, name)
     expected = {"pixel_values", "task"} if description.takes_task else {"pixel_values"}

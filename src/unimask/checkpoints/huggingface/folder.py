@@ -70,27 +70,57 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
     Raises:
         CheckpointError: A file is missing or damaged, or the files contradict each other.
     """
-    config = read_json(folder / "config.json")
-    preprocessor = read_preprocessor(folder)
     tensors = read_weights(folder)
     with convert_errors(folder):
         tensors = to_older_names(tensors)
+    description = read_description(folder, tensors, preprocessing)
+    with convert_errors(folder):
+        expected = expected_tensors(description.config, tensors)
+        schema = read_schema(read_json(folder / "config.json"))
+        state = to_ours(tensors, expected, select_rules(schema), ignored=IGNORED_NAMES)
+    return Checkpoint(description, state)
+
+
+def read_description(
+    folder: Path, tensors: dict[str, Tensor], preprocessing: Preprocessing
+) -> ModelDescription:
+    """Read the description of a model folder from its JSON files.
+
+    Args:
+        folder: Folder with config.json.
+        tensors: Weights, from which undescribed backbones are derived; empty if there are none.
+        preprocessing: See `read_huggingface`.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or the files contradict each other.
+    """
+    config = read_json(folder / "config.json")
+    preprocessor = read_preprocessor(folder)
+    with convert_errors(folder):
         architecture = read_architecture(config, tensors, folder)
-        expected = expected_tensors(architecture, tensors)
-        state = to_ours(tensors, expected, select_rules(read_schema(config)), ignored=IGNORED_NAMES)
         publication = find_publication_by_names(architecture, read_names(config), folder)
         default = publication.preprocessing(architecture)
         read = read_literal_preprocessing if preprocessing == "hub" else read_preprocessing
         preprocessing_config = read(config, preprocessor, default)
         check_normalisation(architecture, preprocessing_config)
-        description = ModelDescription(
+        return ModelDescription(
             config=architecture,
             labels=read_labels(config, publication),
             tasks=read_tasks(config, publication),
             preprocessing=preprocessing_config,
             postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
         )
-    return Checkpoint(description, state)
+
+
+def read_folder_description(
+    folder: Path, preprocessing: Preprocessing = "authors"
+) -> ModelDescription:
+    """Read the description of a model folder, which may lack weights; see `read_description`."""
+    has_weights = any((folder / name).is_file() for name in WEIGHT_READERS)
+    tensors = read_weights(folder) if has_weights else {}
+    with convert_errors(folder):
+        tensors = to_older_names(tensors)
+    return read_description(folder, tensors, preprocessing)
 
 
 @contextmanager

@@ -52,6 +52,22 @@ PreprocessingOption = Annotated[
     ),
 ]
 
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="For an .onnx or .xml file of another program: JSON file with names and is_thing of "
+        "its classes, or COCO's categories; by default those of --rules."
+    ),
+]
+
+RulesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="For an .onnx or .xml file of another program: the model that was exported (folder, "
+        "bundled name or Hub id), whose resizing, normalisation and thresholds apply."
+    ),
+]
+
 WindowOption = Annotated[
     str | None,
     typer.Option(

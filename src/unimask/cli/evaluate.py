@@ -1,7 +1,7 @@
 """`unimask evaluate`: score a model or results on labelled images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
@@ -10,9 +10,11 @@ from unimask.cli.app import (
     CompileOption,
     DataArgument,
     FormatOption,
+    LabelsOption,
     MasksOption,
     OverwriteOption,
     PreprocessingOption,
+    RulesOption,
     TtaOption,
     WindowOption,
     app,
@@ -22,6 +24,9 @@ from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.score_tables import score_tables
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
+
+if TYPE_CHECKING:
+    from unimask.inference.predictor import Predictor
 
 
 @app.command()
@@ -91,6 +96,8 @@ def evaluate(
     ] = "float32",
     compile: CompileOption = False,
     tta: TtaOption = False,
+    labels: LabelsOption = None,
+    rules: RulesOption = None,
 ) -> None:
     """Score a model, or results from any program; scores are percentages, except HD95 (pixels)."""
     check_output_files(json, page, overwrite=overwrite)
@@ -104,7 +111,7 @@ def evaluate(
         row = bar.add_task("evaluating", total=None)
         report = run_evaluation(
             data,
-            model,
+            with_rules(model, labels, rules, device),
             results=results,
             categories=categories,
             task=task,
@@ -134,3 +141,14 @@ def evaluate(
         console.print(table)
     if page is not None:
         console.print(f"\n{page}", soft_wrap=True)
+
+
+def with_rules(
+    model: str | None, labels: Path | None, rules: str | None, device: str
+) -> "str | Predictor | None":
+    """Load a file of another program, for which labels or rules are given."""
+    if model is None or (labels is None and rules is None):
+        return model
+    from unimask.inference.load import load
+
+    return load(model, device=device, labels=labels, rules=rules)

@@ -11,8 +11,10 @@ from rich.table import Table
 
 from unimask.cli.app import (
     CompileOption,
+    LabelsOption,
     OutlinesOption,
     PreprocessingOption,
+    RulesOption,
     TtaOption,
     WindowOption,
     app,
@@ -158,6 +160,8 @@ def predict(
     ] = "float32",
     compile: CompileOption = False,
     tta: TtaOption = False,
+    labels: LabelsOption = None,
+    rules: RulesOption = None,
 ) -> None:
     """Segment images and write an overlay, an id map and a JSON file for each, or one dataset."""
     shared: dict[str, Any] = {
@@ -178,7 +182,7 @@ def predict(
     rasters = raster_options.separate_rasters(candidates, confidence=confidence, tta=tta)
     if to is None:
         check_result_names(out, stems, confidence)
-    predictor = load_model(model, device, dtype, preprocessing, compile)
+    predictor = load_model(model, device, dtype, preprocessing, compile, labels, rules)
     if rasters:
         write_rasters(predictor, rasters, out, failures, task=task, **shared, **raster_arguments)
         if not stems:
@@ -203,7 +207,13 @@ def predict(
 
 
 def load_model(
-    model: str | None, device: str, dtype: str, preprocessing: str, compiled: bool
+    model: str | None,
+    device: str,
+    dtype: str,
+    preprocessing: str,
+    compiled: bool,
+    labels: Path | None,
+    rules: str | None,
 ) -> "Predictor":
     """Load the model of a command from its options."""
     from unimask.inference.load import load
@@ -214,6 +224,8 @@ def load_model(
         dtype=dtype,  # type: ignore[arg-type]
         preprocessing=preprocessing,  # type: ignore[arg-type]
         compile=compiled,
+        labels=labels,
+        rules=rules,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from unimask.errors import SettingsError
@@ -19,6 +20,9 @@ from unimask.results import Result
 LOGIT_SHARE = 0.999
 """Share of the logits that must be as close. Where a mask logit is almost 0, rounding decides
 whether masked attention reads its position, which changes all logits of a query."""
+
+MAX_COMPARED = 256
+"""Number of logits per query by which queries are aligned, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,27 @@ def logit_errors(ours: SegmenterOutput, theirs: SegmenterOutput) -> list[tuple[f
     Both are relative to the greatest logit; the common one is that of `LOGIT_SHARE`.
     """
     errors = []
-    for expected, actual in zip(ours[:2], theirs[:2], strict=True):
+    for expected, actual in zip(ours[:2], align_queries(ours, theirs)[:2], strict=True):
         error = (expected - actual).abs() / expected.abs().max().clamp(min=1e-6)
         error = error.nan_to_num(float("inf")).flatten()
         common = error.kthvalue(max(1, int(LOGIT_SHARE * len(error)))).values
         errors.append((float(common), float(error.max())))
     return errors
+
+
+def align_queries(ours: SegmenterOutput, theirs: SegmenterOutput) -> SegmenterOutput:
+    """Return the logits of one image of `theirs` with its queries in the order of `ours`.
+
+    Networks that select queries from the image order them by a score, so that rounding may swap
+    queries with almost equal scores. No decision depends on the order.
+    """
+    cost = torch.zeros(())
+    for expected, actual in zip(ours[:2], theirs[:2], strict=True):
+        step = expected[0, 0].numel() // MAX_COMPARED + 1
+        rows, columns = (part[0].flatten(1)[:, ::step] for part in (expected, actual))
+        cost = cost + torch.cdist(rows, columns, p=1) / expected.abs().max().clamp(min=1e-6)
+    order = linear_sum_assignment(cost.nan_to_num(float(torch.finfo(torch.float32).max)))[1]
+    return SegmenterOutput(*(part[:, order] for part in theirs[:2]))
 
 
 def count_equal_pixels(ours: Result, theirs: Result) -> tuple[int, int]:

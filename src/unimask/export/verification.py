@@ -176,7 +176,7 @@ def align_queries(ours: SegmenterOutput, theirs: SegmenterOutput) -> SegmenterOu
         rows, columns = (part[0].flatten(1)[:, ::step] for part in (expected, actual))
         cost = cost + torch.cdist(rows, columns, p=1) / expected.abs().max().clamp(min=1e-6)
     order = linear_sum_assignment(cost.nan_to_num(float(torch.finfo(torch.float32).max)))[1]
-    return SegmenterOutput(*(part[:, order] for part in theirs[:2]))
+    return SegmenterOutput(theirs.class_logits[:, order], theirs.mask_logits[:, order])
 
 
 def count_equal_pixels(ours: Result, theirs: Result) -> tuple[int, int]:

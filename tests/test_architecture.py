@@ -159,6 +159,7 @@ WIDE_CALLS = {
     ("cli", "compare"),
     ("cli", "select"),
     ("selection", "select"),
+    ("inference", "load"),
     ("inference", "predict"),
     ("inference", "stream"),
     ("inference", "predict_raster"),

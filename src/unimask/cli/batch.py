@@ -9,7 +9,8 @@ from typer.core import TyperCommand
 from unimask.cli.app import CompileOption, PreprocessingOption, WindowOption, app, parse_window
 from unimask.cli.batch_progress import RunProgress, limited_warnings
 from unimask.cli.messages import print_line
-from unimask.cli.predict import parse_tile, require_model
+from unimask.cli.model_options import require_model
+from unimask.cli.predict import parse_tile
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal

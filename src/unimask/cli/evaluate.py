@@ -1,7 +1,7 @@
 """`unimask evaluate`: score a model or results on labelled images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
@@ -20,13 +20,11 @@ from unimask.cli.app import (
     app,
     parse_window,
 )
+from unimask.cli.model_options import with_rules
 from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.score_tables import score_tables
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
-
-if TYPE_CHECKING:
-    from unimask.inference.predictor import Predictor
 
 
 @app.command()
@@ -141,14 +139,3 @@ def evaluate(
         console.print(table)
     if page is not None:
         console.print(f"\n{page}", soft_wrap=True)
-
-
-def with_rules(
-    model: str | None, labels: Path | None, rules: str | None, device: str
-) -> "str | Predictor | None":
-    """Load a file of another program, for which labels or rules are given."""
-    if model is None or (labels is None and rules is None):
-        return model
-    from unimask.inference.load import load
-
-    return load(model, device=device, labels=labels, rules=rules)

@@ -21,6 +21,7 @@ from unimask.cli.app import (
     parse_window,
 )
 from unimask.cli.messages import report_failures
+from unimask.cli.model_options import load_model
 from unimask.cli.predict_dataset import check_dataset_options, choose_task, write_dataset
 from unimask.cli.predict_rasters import RasterOptions, write_rasters
 from unimask.cli.range_warnings import grouped_range_warnings
@@ -36,7 +37,6 @@ from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
-    from unimask.inference.predictor import Predictor
     from unimask.inference.tiles import TileOption
     from unimask.results import Result
 
@@ -206,29 +206,6 @@ def predict(
             )
 
 
-def load_model(
-    model: str | None,
-    device: str,
-    dtype: str,
-    preprocessing: str,
-    compiled: bool,
-    labels: Path | None,
-    rules: str | None,
-) -> "Predictor":
-    """Load the model of a command from its options."""
-    from unimask.inference.load import load
-
-    return load(
-        require_model(model),
-        device=device,
-        dtype=dtype,  # type: ignore[arg-type]
-        preprocessing=preprocessing,  # type: ignore[arg-type]
-        compile=compiled,
-        labels=labels,
-        rules=rules,
-    )
-
-
 def parse_tile(text: str, confidence: bool) -> "TileOption":
     """Parse the option --tile.
 
@@ -267,17 +244,6 @@ def collect_failures(
         else:
             yield path, outcome
         del outcome  # else its image stays in memory while the next one is read
-
-
-def require_model(model: str | None) -> str:
-    """Return the model's name; require one, because no default model fits every image."""
-    from unimask.inference.load import bundled_names
-    from unimask.inference.names import EXAMPLES
-
-    if model is None:
-        names = ", ".join([*bundled_names(), *EXAMPLES])
-        raise SettingsError(f"choose a model with --model, for example one of: {names}")
-    return model
 
 
 def write_results(

@@ -60,7 +60,7 @@ def prepare(folder: Path, rendered: int, side: int) -> Path:
 
 def repeated_vrt(source: Path, rendered: int, side: int) -> str:
     """Return a VRT that repeats a raster of three bands."""
-    import rasterio
+    import rasterio  # pyright: ignore[reportMissingImports]
 
     with rasterio.open(source) as file:
         crs, transform = file.crs.to_wkt(), ", ".join(map(str, file.transform.to_gdal()))
@@ -92,7 +92,7 @@ def measure_ratio(image: Path, options: argparse.Namespace) -> None:
     """Compare a raster with the same number of its tiles predicted one by one, in CPU time."""
     import tempfile
 
-    import rasterio
+    import rasterio  # pyright: ignore[reportMissingImports]
 
     import unimask
     from unimask.inference.tiles import TileOptions

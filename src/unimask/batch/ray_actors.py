@@ -127,8 +127,8 @@ def run_on_ray(
         raise MissingExtraError("ray[data]", "ray")
     record = replace(record, folder=record.folder.resolve())
     with connect(cluster.address):
-        import ray
-        from ray.exceptions import RayError
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
         if cluster.address.startswith(CLIENT):
             driver: Any = ray.remote(num_cpus=0)(ClusterDriver)
@@ -151,9 +151,9 @@ def compute_rows(
     """Compute parts by Ray Data; yield a row per part, or one with the error that ends the run."""
     import logging
 
-    import ray
-    import ray.data
-    from ray.exceptions import RayError
+    import ray  # pyright: ignore[reportMissingImports]
+    import ray.data  # pyright: ignore[reportMissingImports]
+    from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -198,7 +198,7 @@ def connect(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import logging
 
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     check_reachable(address)
     try:
@@ -239,7 +239,7 @@ def check_reachable(address: str) -> None:
 
 def choose_gpus(cluster: RayOptions) -> float:
     """Return the number of GPUs of each actor: by default one if the cluster has any."""
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     if cluster.gpus is not None:
         return cluster.gpus
@@ -252,7 +252,7 @@ def choose_actors(cluster: RayOptions, gpus: float, num_parts: int) -> int:
     Raises:
         SettingsError: No node has the resources of one actor.
     """
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     room = 0
     for node in ray.nodes():

@@ -3,11 +3,9 @@
 import json
 from dataclasses import replace
 
-import conftest
 import pytest
 import torch
 
-from unimask.checkpoints import write_huggingface
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.dtypes import LoadWarning
 from unimask.inference.load import load
@@ -16,6 +14,7 @@ from unimask.labels import LabelSet
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
+transformers = pytest.importorskip("transformers")
 pytest.importorskip("onnxscript")
 
 from export.test_export import photograph  # noqa: E402
@@ -26,6 +25,7 @@ pytestmark = [
 ]
 
 SIZE = (96, 128)
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 class Logits(torch.nn.Module):
@@ -41,17 +41,35 @@ class Logits(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    write_huggingface(folder, conftest.tiny_checkpoint(conftest.TINY_RESNET))
-    return folder
+def network():
+    torch.manual_seed(0)
+    backbone = transformers.SwinConfig(
+        embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4], out_features=STAGES
+    )
+    config = transformers.Mask2FormerConfig(
+        backbone_config=backbone,
+        id2label={0: "sky", 1: "road", 2: "car"},
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=48,
+        dim_feedforward=64,
+        encoder_layers=1,
+        decoder_layers=3,
+        num_attention_heads=4,
+        num_queries=7,
+    )
+    model = transformers.Mask2FormerForUniversalSegmentation(config)
+    return Logits(model.eval()).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
-def network(folder):
-    transformers = pytest.importorskip("transformers")
-    model = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(folder)
-    return Logits(model.eval()).requires_grad_(False)
+def folder(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    network.model.save_pretrained(folder)
+    processor = transformers.Mask2FormerImageProcessor(size={"height": 96, "width": 128})
+    processor.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

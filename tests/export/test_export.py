@@ -118,7 +118,7 @@ def test_a_file_gives_the_networks_answers_without_unimask(config, tmp_path):
                 **plain.metadata["postprocessing"],
             )
             theirs = loaded.predict(image, task)
-            assert (ours.segmentation == theirs.segmentation).mean() >= 0.999
+            assert (ours.segmentation == theirs.segmentation).mean() >= 0.99
             assert theirs.labels.names == tuple(plain.metadata["names"])
 
 

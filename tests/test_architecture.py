@@ -153,6 +153,7 @@ WIDE_CALLS = {
     ("cli", "convert"),
     ("cli", "predict"),
     ("cli", "serve"),
+    ("cli", "slide"),
     ("cli", "train"),
     ("cli", "evaluate"),
     ("cli", "export"),

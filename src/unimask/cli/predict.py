@@ -184,7 +184,8 @@ def predict(
         check_result_names(out, stems, confidence)
     predictor = load_model(model, device, dtype, preprocessing, compile, labels, rules)
     if rasters:
-        write_rasters(predictor, rasters, out, failures, task=task, **shared, **raster_arguments)
+        arguments = {"task": task, **shared, **raster_arguments}
+        write_rasters(predictor.predict_raster, rasters, out, failures, **arguments)
         if not stems:
             return report_failures(failures)
     outcomes = predictor.stream(

@@ -15,7 +15,8 @@ from unimask.errors import ImageError, SettingsError, printable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
-    from unimask.inference.predictor import Predictor
+    from collections.abc import Callable
+
     from unimask.rasters.result import RasterResult
 
 STAGES = ("tiles", "polygons", "classes", "writing")
@@ -107,7 +108,7 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
 
 
 def write_rasters(
-    predictor: "Predictor",
+    segment: "Callable[..., RasterResult]",
     stems: Mapping[str, str],
     out: Path,
     failures: list[str],
@@ -116,11 +117,11 @@ def write_rasters(
     """Segment rasters one after another, and list their results.
 
     Args:
-        predictor: The model.
+        segment: Function that segments a raster: `predict_raster` or `predict_slide` of a model.
         stems: Start of the names of the files of each raster.
         out: Output folder.
         failures: List to which the errors of unreadable rasters are added.
-        **options: Arguments of `predict_raster`.
+        **options: Arguments of the function.
     """
     console = Terminal()
     table = Table("raster", "size", "found", "s", box=None, pad_edge=False)
@@ -137,7 +138,7 @@ def write_rasters(
                 bar.update(rows[stage], completed=done, total=total, visible=done < total)
 
             try:
-                result = predictor.predict_raster(path, out, stem=stem, progress=report, **options)
+                result = segment(path, out, stem=stem, progress=report, **options)
             except ImageError as error:
                 failures.append(str(error))
                 continue

@@ -58,13 +58,18 @@ class SlideMixin(RasterMixin):
         """
         self.resolve_task(task)
         image = open_slide(source, mpp=mpp, level=level, tissue=tissue)
-        stem = Path(image.name).name
-        for suffix in (".ome.tif", ".ome.tiff", ".ome.zarr", Path(stem).suffix):
-            if suffix and stem.lower().endswith(suffix.lower()):
-                stem = stem[: -len(suffix)]
-                break
+        stem = slide_stem(image.name)
         settings = {"polygons": ("geojson",), "stem": stem, **options}
         settings["scale"] = image.scale * options.get("scale", 1.0)
         if channels is not None:
             settings["bands"] = band_numbers(image, channels)
         return self.predict_raster(image, out, task, **settings)
+
+
+def slide_stem(name: str) -> str:
+    """Return the start of the names of a slide's files: its own without its suffixes."""
+    stem = Path(name).name
+    for suffix in (".ome.tif", ".ome.tiff", ".ome.zarr", Path(stem).suffix):
+        if suffix and stem.lower().endswith(suffix.lower()):
+            return stem[: -len(suffix)]
+    return stem

@@ -61,20 +61,29 @@ def start_unimask_openvino(kind: str, case: Case, folder: Path) -> Run:
 
 
 def run_exported(format: str, kind: str, case: Case, folder: Path) -> Run:
-    """Export our model for the size and batch of a case, and load the file."""
+    """Export our model for the size and batch of a case, and load the file.
+
+    `unimask export` also compares the decisions of the file with those of the network, which random
+    weights make arbitrary; here, logits are compared in the run itself.
+    """
     import unimask
-    from unimask.export import ExportSettings, export_onnx, export_openvino
+    from unimask.export import ExportSettings
+    from unimask.export.export import capture_network, describe_graph, write_graph
+    from unimask.export.formats import ONNX, OPENVINO
+    from unimask.export.onnx_graph import to_onnx
 
     model = unimask.load(folder, device="cpu")
-    rules = model.description.preprocessing
-    mean, std = (torch.tensor(values)[:, None, None] for values in (rules.mean, rules.std))
     settings = ExportSettings(size=case.size, batch=case.batch, precision=kind)  # type: ignore[arg-type]
+    description = describe_graph(model, settings)
+    rules = description.preprocessing
+    mean, std = (torch.tensor(values)[:, None, None] for values in (rules.mean, rules.std))
     shown = [images(1, case.size, seed)[0] * std + mean for seed in CALIBRATION_SEEDS]
-    photographs = [image.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy() for image in shown]
+    calibration = [image.clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy() for image in shown]
+    graph = to_onnx(capture_network(model, description, print), description, settings.opset)
+    target, suffix = (ONNX, ".onnx") if format == "onnx" else (OPENVINO, ".xml")
     with tempfile.TemporaryDirectory() as root:
-        path = Path(root) / ("network.onnx" if format == "onnx" else "network.xml")
-        export = export_onnx if format == "onnx" else export_openvino
-        export(model, path, settings, images=photographs if kind == INT8 else ())
+        path = Path(root) / f"network{suffix}"
+        write_graph(target, graph, description, path, settings, calibration)
         exported = unimask.load(path, device="cpu")
 
         def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -181,7 +181,7 @@ def run(
         with limited_warnings(), RunProgress(console, record, parts, shard) as progress:
             compute(record, parts, options, cluster, progress)
     except KeyboardInterrupt:
-        print_line("run the same command again to continue: complete parts are kept")
+        print_line("run the same command again to continue with the parts that are missing")
         raise typer.Exit(INTERRUPTED) from None
     print_summary(console, record, shard)
 

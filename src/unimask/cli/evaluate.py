@@ -109,7 +109,7 @@ def evaluate(
         row = bar.add_task("evaluating", total=None)
         report = run_evaluation(
             data,
-            with_rules(model, labels, rules, device),
+            with_rules(model, device, dtype, preprocessing, compile, labels, rules),
             results=results,
             categories=categories,
             task=task,

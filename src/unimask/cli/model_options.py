@@ -44,11 +44,15 @@ def require_model(model: str | None) -> str:
 
 
 def with_rules(
-    model: str | None, labels: Path | None, rules: str | None, device: str
+    model: str | None,
+    device: str,
+    dtype: str,
+    preprocessing: str,
+    compiled: bool,
+    labels: Path | None,
+    rules: str | None,
 ) -> "str | Predictor | None":
-    """Load a file of another program, for which labels or rules are given."""
-    if model is None or (labels is None and rules is None):
+    """Load a file of another program, for which labels or rules are given, with all options."""
+    if labels is None and rules is None:
         return model
-    from unimask.inference.load import load
-
-    return load(model, device=device, labels=labels, rules=rules)
+    return load_model(model, device, dtype, preprocessing, compiled, labels, rules)

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
+from unimask.cli.model_options import with_rules
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.dtypes import LoadWarning
 from unimask.inference.load import load
@@ -178,3 +180,26 @@ def test_files_of_unimask_take_no_other_rules(folder, tmp_path):
         load(path, rules=folder)
     with pytest.raises(SettingsError, match="has its own labels and rules"):
         load(folder, rules=folder)
+
+
+def test_the_command_line_passes_all_options(exported, folder):
+    options = {"device": "cpu", "dtype": "float32", "compiled": False}
+    for preprocessing, squash in (("hub", (96, 128)), ("authors", None)):
+        model = with_rules(
+            str(exported), preprocessing=preprocessing, labels=None, rules=str(folder), **options
+        )
+        assert model.description.preprocessing.squash == squash
+    with pytest.raises(SettingsError, match="has its own dtype"):
+        with_rules(str(exported), "cpu", "int8", "authors", False, labels=None, rules=str(folder))
+
+
+def test_the_command_line_predicts(command, exported, folder, tmp_path):
+    Image.fromarray(photograph((96, 128))).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    options = "--rules", folder, "--preprocessing", "hub", "--task", "semantic", "--out", out
+    code, printed, errors = command("predict", tmp_path / "a.png", "--model", exported, *options)
+    assert code == 0, errors
+    expected = load(exported, rules=folder, preprocessing="hub").predict(
+        tmp_path / "a.png", "semantic"
+    )
+    assert all(segment.label in printed for segment in expected.segments)

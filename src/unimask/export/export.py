@@ -26,16 +26,13 @@ from unimask.inference.predictor import Predictor
 from unimask.labels import Task
 from unimask.modeling.segmenter import Segmenter
 from unimask.processing.images import ImageArray
-from unimask.processing.preprocess import input_size, padded_size
+from unimask.processing.preprocess import USUAL_IMAGE, input_size, padded_size
 from unimask.published.zoo import published_models
 from unimask.runtimes.metadata import ExportedDescription, GraphInput
 
 if TYPE_CHECKING:
     from onnx import ModelProto  # pyright: ignore[reportMissingImports]
     from torch.export import ExportedProgram
-
-USUAL_IMAGE = (480, 640)
-"""Size of the image whose network input is the default size of a graph: 4 to 3, as in COCO."""
 
 MAX_SIDE = 8192
 """Largest height or width of a graph."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet, Task
-from unimask.processing.preprocess import input_size, padded_size
+from unimask.processing.preprocess import USUAL_IMAGE, input_size, padded_size
 from unimask.runtimes.metadata import ExportedDescription, GraphInput, has_metadata
 from unimask.runtimes.signature import (
     OWN_NAMES,
@@ -16,9 +16,6 @@ from unimask.runtimes.signature import (
     TensorSpec,
     read_description,
 )
-
-USUAL_IMAGE = (480, 640)
-"""Height and width of the image whose resized size is used for graphs that take any size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,7 @@ from unimask.config import PreprocessingConfig
 Size = tuple[int, int]
 
 USUAL_IMAGE = (480, 640)
-"""Height and width of the image whose network input is the default size of an exported graph: 4 to 3,
-as in COCO."""
+"""Height and width of the image whose network input is the default size of exported graphs."""
 
 STRIP_PIXELS = 2**21
 """Number of pixels of a large image converted at a time."""

@@ -12,6 +12,7 @@ from unimask.version import __version__
 
 if TYPE_CHECKING:
     from unimask.config import Window
+    from unimask.inference.tiles import TileOption
 
 app = typer.Typer(
     name="unimask",
@@ -50,6 +51,29 @@ PreprocessingOption = Annotated[
         "authors) or hub (as in preprocessor_config.json, which resizes to 384x384 "
         "without keeping the aspect ratio for Mask2Former on the Hub)."
     ),
+]
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model to run (required); see predict.")
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(help="Task to run: panoptic, instance or semantic; by default the most general."),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
+]
+DeviceOption = Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")]
+DtypeOption = Annotated[
+    str,
+    typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
+]
+BatchSizeOption = Annotated[
+    int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")
+]
+MaxPixelsOption = Annotated[
+    int, typer.Option(min=1, help="Largest image accepted, in pixels (height x width).")
 ]
 
 LabelsOption = Annotated[
@@ -156,6 +180,21 @@ def parse_window(text: str | None) -> "Window":
     if high <= low:
         raise SettingsError(f"--window {text}: LOW must be below HIGH")
     return low, high
+
+
+def parse_tile(text: str, confidence: bool) -> "TileOption":
+    """Parse the option --tile.
+
+    Raises:
+        SettingsError: It is no side of a tile, or does not go with --confidence.
+    """
+    if text in ("auto", "none"):
+        return "auto" if text == "auto" else None
+    if not text.isascii() or not text.isdecimal():
+        raise SettingsError(f"--tile {text}: pass a side in pixels, such as 1024, auto or none")
+    if confidence:
+        raise SettingsError("--confidence does not go with --tile: tiles keep no confidence")
+    return int(text)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

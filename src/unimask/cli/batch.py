@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from unimask.cli.app import CompileOption, PreprocessingOption, WindowOption, app, parse_window
+from unimask.cli.app import (
+    BatchSizeOption,
+    CompileOption,
+    DeviceOption,
+    DtypeOption,
+    MaxPixelsOption,
+    ModelOption,
+    PreprocessingOption,
+    TaskOption,
+    ThresholdOption,
+    WindowOption,
+    app,
+    parse_tile,
+    parse_window,
+)
 from unimask.cli.batch_progress import RunProgress, limited_warnings
 from unimask.cli.messages import print_line
 from unimask.cli.model_options import require_model
-from unimask.cli.predict import parse_tile
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -61,19 +74,9 @@ def batch(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="Output folder: new, empty, or of the same run.")
     ],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model to run (required); see predict.")
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help="Task to run: panoptic, instance or semantic; by default the most general."
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
-    ] = None,
+    model: ModelOption = None,
+    task: TaskOption = None,
+    threshold: ThresholdOption = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -92,12 +95,8 @@ def batch(
         bool, typer.Option("--retry-errors", help="Try the images that failed in OUT again.")
     ] = False,
     window: WindowOption = None,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="Largest image accepted, in pixels (height x width).")
-    ] = 200_000_000,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")
-    ] = 1,
+    max_pixels: MaxPixelsOption = 200_000_000,
+    batch_size: BatchSizeOption = 1,
     tile: Annotated[
         str, typer.Option(help="Side of tiles in which to segment large images; see predict.")
     ] = "auto",
@@ -106,11 +105,8 @@ def batch(
         float, typer.Option(help="Pixels of the network's input per pixel of the image.")
     ] = 1.0,
     preprocessing: PreprocessingOption = "authors",
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
     compile: CompileOption = False,
     ray: Annotated[
         str | None,

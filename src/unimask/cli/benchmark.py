@@ -7,7 +7,14 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.app import CompileOption, OverwriteOption, app, parse_size
+from unimask.cli.app import (
+    CompileOption,
+    DeviceOption,
+    DtypeOption,
+    OverwriteOption,
+    app,
+    parse_size,
+)
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
@@ -43,11 +50,8 @@ def benchmark(
         Path | None, typer.Option(help="JSON file to write the measurements to.")
     ] = None,
     overwrite: OverwriteOption = False,
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
     compile: CompileOption = False,
 ) -> None:
     """Measure the time of each stage of a model and compare it with this hardware's minimum."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unimask.cli.app import OverwriteOption, app
+from unimask.cli.app import DeviceOption, DtypeOption, OverwriteOption, app
 from unimask.cli.progress import part_bars
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
@@ -46,11 +46,8 @@ def compare(
     ] = 1000,
     json: Annotated[Path | None, typer.Option(help="JSON file to write the comparison to.")] = None,
     overwrite: OverwriteOption = False,
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
 ) -> None:
     """Compare the scores of two models, with 95 % bootstrap intervals of the differences."""
     check_output_files(json, overwrite=overwrite)

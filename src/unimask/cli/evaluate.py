@@ -9,6 +9,8 @@ from rich.progress import Progress
 from unimask.cli.app import (
     CompileOption,
     DataArgument,
+    DeviceOption,
+    DtypeOption,
     FormatOption,
     LabelsOption,
     MasksOption,
@@ -87,11 +89,8 @@ def evaluate(
     ] = None,
     overwrite: OverwriteOption = False,
     preprocessing: PreprocessingOption = "authors",
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
     compile: CompileOption = False,
     tta: TtaOption = False,
     labels: LabelsOption = None,

@@ -10,14 +10,19 @@ from rich.progress import Progress
 from rich.table import Table
 
 from unimask.cli.app import (
+    BatchSizeOption,
     CompileOption,
+    DeviceOption,
+    DtypeOption,
     LabelsOption,
+    MaxPixelsOption,
     OutlinesOption,
     PreprocessingOption,
     RulesOption,
     TtaOption,
     WindowOption,
     app,
+    parse_tile,
     parse_window,
 )
 from unimask.cli.messages import report_failures
@@ -32,12 +37,11 @@ from unimask.cli.result_lines import (
     format_rate,
     print_empty,
 )
-from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError, printable
+from unimask.errors import ImageError, StorageError, UnimaskError, printable
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
-    from unimask.inference.tiles import TileOption
     from unimask.results import Result
 
 MAX_PENDING_WRITES = 2
@@ -104,12 +108,8 @@ def predict(
         bool, typer.Option(help="Search folders recursively; --out repeats their subfolders.")
     ] = True,
     window: WindowOption = None,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="Largest image accepted, in pixels (height x width).")
-    ] = 200_000_000,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")
-    ] = 1,
+    max_pixels: MaxPixelsOption = 200_000_000,
+    batch_size: BatchSizeOption = 1,
     tile: Annotated[
         str,
         typer.Option(
@@ -153,11 +153,8 @@ def predict(
         ),
     ] = False,
     preprocessing: PreprocessingOption = "authors",
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
     compile: CompileOption = False,
     tta: TtaOption = False,
     labels: LabelsOption = None,
@@ -205,21 +202,6 @@ def predict(
             write_dataset(
                 results, out, failures, to=to, total=len(stems), link=link, outlines=outlines
             )
-
-
-def parse_tile(text: str, confidence: bool) -> "TileOption":
-    """Parse the option --tile.
-
-    Raises:
-        SettingsError: It is no side of a tile, or does not go with --confidence.
-    """
-    if text in ("auto", "none"):
-        return "auto" if text == "auto" else None
-    if not text.isascii() or not text.isdecimal():
-        raise SettingsError(f"--tile {text}: pass a side in pixels, such as 1024, auto or none")
-    if confidence:
-        raise SettingsError("--confidence does not go with --tile: tiles keep no confidence")
-    return int(text)
 
 
 def check_result_names(out: Path, stems: dict[str, str], confidence: bool) -> None:

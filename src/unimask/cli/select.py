@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unimask.cli.app import OverwriteOption, WindowOption, app, parse_window
+from unimask.cli.app import (
+    DeviceOption,
+    OverwriteOption,
+    WindowOption,
+    app,
+    parse_window,
+)
 from unimask.cli.messages import print_error
 from unimask.cli.progress import part_bars
 from unimask.errors import printable
@@ -58,7 +64,7 @@ def select(
         Path | None, typer.Option(help="JSON file to write the paths and scores to.")
     ] = None,
     window: WindowOption = None,
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
+    device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Select the unlabelled images whose labels would improve a model most."""

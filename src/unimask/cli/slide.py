@@ -5,10 +5,19 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.app import WindowOption, app, parse_window
+from unimask.cli.app import (
+    DeviceOption,
+    DtypeOption,
+    ModelOption,
+    TaskOption,
+    ThresholdOption,
+    WindowOption,
+    app,
+    parse_tile,
+    parse_window,
+)
 from unimask.cli.messages import report_failures
 from unimask.cli.model_options import load_model
-from unimask.cli.predict import parse_tile
 from unimask.cli.predict_rasters import write_rasters
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
@@ -24,19 +33,9 @@ def slide(
             "folders of OME-Zarr.",
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model to run (required); see predict.")
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help="Task to run: panoptic, instance or semantic; by default the most general."
-        ),
-    ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
-    ] = None,
+    model: ModelOption = None,
+    task: TaskOption = None,
+    threshold: ThresholdOption = None,
     out: Annotated[
         Path,
         typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
@@ -76,11 +75,8 @@ def slide(
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest distance of polygons from outlines, in pixels.")
     ] = 1.0,
-    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[
-        str,
-        typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
-    ] = "float32",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "float32",
 ) -> None:
     """Segment slides into annotations for QuPath, and maps of ids and classes."""
     arguments = {

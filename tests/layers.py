@@ -2,7 +2,7 @@
 
 LAYERS = (
     ("errors", "version"),
-    ("config", "labels"),
+    ("config", "extras", "labels"),
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
     ("processing",),

@@ -39,9 +39,11 @@ class Container:
 
     def environment(self) -> dict[str, str]:
         path = f"{self.programs}:{self.root / 'venv' / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        kept = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_"))}
+        for_pip = {
+            k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_"))
+        }
         return {
-            **kept,
+            **for_pip,
             "PATH": path,
             "HOME": str(self.root),
             "OMP_NUM_THREADS": "1",

@@ -1,14 +1,11 @@
 """The worker of batch runs: a model that segments the images of one part after another."""
 
-import hashlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import torch
+from typing import TYPE_CHECKING, NamedTuple
 
 from unimask.batch.inputs import InputItem
 from unimask.batch.record import RunRecord, read_record, record_model
@@ -24,10 +21,10 @@ from unimask.batch.rows import (
 from unimask.batch.settings import WorkerOptions
 from unimask.errors import ImageError
 from unimask.formats.atomic import atomic_path
-from unimask.inference.exported import is_exported
 from unimask.inference.load import load
 from unimask.inference.predictor import Predictor
 from unimask.inference.thread_map import thread_map
+from unimask.inference.weights_digest import weights_digest
 from unimask.labels import Task
 from unimask.results import Result
 
@@ -83,7 +80,7 @@ class PartWorker:
             {
                 "task": self.task,
                 "labels": labels_to_json(self.predictor.description.labels),
-                "weights": weights_digest(self.predictor),
+                "weights": weights_digest(self.predictor.network),
             },
         )
 
@@ -182,21 +179,3 @@ def merge(existing: list[Row], rows: Iterator[Row]) -> Iterator[Row]:
     """Yield the existing rows, each failed one replaced by the next of the new rows."""
     for row in existing:
         yield next(rows) if row["error"] else row
-
-
-def weights_digest(predictor: Predictor) -> str:
-    """Compute the SHA-256 of a model's weights, or of its exported files."""
-    digest = hashlib.sha256()
-    if is_exported(predictor.name):
-        path = Path(predictor.name).expanduser()
-        for file in (path, path.with_suffix(".bin")):
-            if file.exists():
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()
-    state: dict[str, Any] = predictor.network.state_dict()
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()

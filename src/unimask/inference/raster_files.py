@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from unimask.errors import SettingsError
+from unimask.extras import import_extra
 from unimask.formats.output_folder import OutputFolder, open_output_folder
 from unimask.inference.tile_rows import RowsResult, TileRows
 from unimask.inference.tiles import TileModel, TileOptions, check_range
@@ -17,7 +18,7 @@ from unimask.processing.arguments import abbreviate
 from unimask.processing.tiled.collect import warn_about_cut_objects
 from unimask.rasters.feature_files import PolygonFormat, open_feature_file
 from unimask.rasters.features import FeatureWriter
-from unimask.rasters.polygons import Ground, import_geo
+from unimask.rasters.polygons import Ground
 from unimask.rasters.result import RasterResult
 from unimask.rasters.scaled_image import ScaledImage
 from unimask.rasters.segment_files import SegmentFiles, TileSegments
@@ -66,7 +67,7 @@ class PolygonOptions:
         """
         names = ["rasterio"] + (["shapely", "pyproj"] if self.formats else [])
         for name in names + (["pyogrio"] if "gpkg" in self.formats else []):
-            import_geo(name)
+            import_extra(name, "geo")
 
 
 @dataclass(frozen=True, eq=False)

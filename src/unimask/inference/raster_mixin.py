@@ -7,8 +7,8 @@ from pathlib import Path
 
 from unimask.inference.pipeline import Pipeline, default_threshold
 from unimask.inference.raster_files import PolygonOptions, RasterRun, StageProgress
-from unimask.inference.tile_rows import fingerprint_weights
 from unimask.inference.tiles import TileOptions
+from unimask.inference.weights_digest import weights_digest
 from unimask.processing.arguments import check_count, check_fraction
 from unimask.processing.images import Window
 from unimask.rasters.feature_files import PolygonFormat
@@ -114,7 +114,7 @@ class RasterMixin(Pipeline):
         """Return what identifies the model and the file of an image."""
         settings: dict[str, object] = {
             "model": self.name,
-            "weights": fingerprint_weights(self.network),
+            "weights": weights_digest(self.network),
             "image": os.path.abspath(name),
         }
         if os.path.exists(name):

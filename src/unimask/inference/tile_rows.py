@@ -141,19 +141,3 @@ class TileRows:
         self.stuff.update(
             {int(label): StuffScore(*values) for label, values in state["stuff"].items()}
         )
-
-
-def fingerprint_weights(network: torch.nn.Module) -> str:
-    """Return a number that changes with the weights of a network, "" for an exported graph."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    parameters = getattr(network, "state_dict", dict)()
-    for name, tensor in sorted(parameters.items()):
-        digest.update(name.encode())
-        values = tensor.detach().cpu().contiguous().view(-1)
-        digest.update(values.view(torch.uint8).numpy().tobytes() if values.numel() else b"")
-    return digest.hexdigest()[:16] if parameters else ""
-
-
-__all__ = ["RowProgress", "RowsResult", "TileRows", "fingerprint_weights"]

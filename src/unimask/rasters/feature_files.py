@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from unimask.errors import OutputError, one_line
+from unimask.extras import import_extra
 from unimask.formats.json_lists import JsonListsFile
-from unimask.rasters.polygons import Ground, import_geo
+from unimask.rasters.polygons import Ground
 
 PolygonFormat = Literal["gpkg", "geojson"]
 """Format of a file of polygons: GeoPackage or GeoJSON."""
@@ -69,8 +70,8 @@ class GeoPackageFile(FeatureFile):
     def __init__(self, path: Path, ground: Ground, has_areas: bool) -> None:
         super().__init__()
         self.path, self.ground = path, ground
-        self.pyogrio = import_geo("pyogrio")
-        self.shapely = import_geo("shapely")
+        self.pyogrio = import_extra("pyogrio", "geo")
+        self.shapely = import_extra("shapely", "geo")
         self.fields = [name for name in FIELDS if has_areas or name != "area_m2"]
 
     def write(self) -> None:
@@ -117,12 +118,12 @@ class GeoJsonFile(FeatureFile):
     def __init__(self, path: Path, ground: Ground) -> None:
         super().__init__()
         self.path, self.ground = path, ground
-        self.shapely = import_geo("shapely")
+        self.shapely = import_extra("shapely", "geo")
         crs = ground.crs
         self.code = None if crs is None else crs.to_epsg()
         self.to_degrees = None
         if crs is not None and self.code is None:
-            transformer = import_geo("pyproj").Transformer
+            transformer = import_extra("pyproj", "geo").Transformer
             self.to_degrees = transformer.from_crs(crs, "EPSG:4326", always_xy=True)
         in_degrees = crs is not None and (self.code is None or crs.is_geographic)
         self.decimals = DEGREE_DECIMALS if in_degrees else METRE_DECIMALS

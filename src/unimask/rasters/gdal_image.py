@@ -4,14 +4,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 
-from unimask.errors import ImageError, MissingExtraError, one_line
+from unimask.errors import ImageError, one_line
+from unimask.extras import import_extra
 from unimask.processing.images import check_size
 from unimask.rasters.large_image import Georeference, LargeImage, band_error
 from unimask.tiling.windows import TileWindow
@@ -35,10 +35,7 @@ def import_rasterio() -> Any:
         MissingExtraError: It is not installed.
     """
     os.environ.setdefault("GDAL_CACHEMAX", str(CACHE_MEGABYTES))
-    try:
-        return import_module("rasterio")
-    except ModuleNotFoundError:
-        raise MissingExtraError("rasterio", "geo") from None
+    return import_extra("rasterio", "geo")
 
 
 class GdalImage(LargeImage):

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unimask.errors import ImageError, one_line
+from unimask.extras import import_extra
 from unimask.rasters.large_image import LargeImage
 from unimask.rasters.ome_image import OmeImage, to_micrometres
-from unimask.rasters.slide_image import SlideImage, import_slide
+from unimask.rasters.slide_image import SlideImage
 
 
 class OmeTiffImage(OmeImage):
@@ -25,8 +26,8 @@ class OmeTiffImage(OmeImage):
     """
 
     def __init__(self, path: str | Path, **options: Any) -> None:
-        tifffile, zarr = import_slide("tifffile"), import_slide("zarr")
-        import_slide("imagecodecs")  # decodes JPEG, LZW and others
+        tifffile, zarr = import_extra("tifffile", "slide"), import_extra("zarr", "slide")
+        import_extra("imagecodecs", "slide")  # decodes JPEG, LZW and others
         if not os.path.exists(path):
             raise ImageError(f"{path} does not exist: check the path")
         self.file: Any = None
@@ -89,7 +90,7 @@ class OmeZarrImage(OmeImage):
     """
 
     def __init__(self, path: str | Path, **options: Any) -> None:
-        zarr = import_slide("zarr")
+        zarr = import_extra("zarr", "slide")
         metadata = read_zarr_metadata(Path(path))
         try:
             scales = metadata["multiscales"][0]

@@ -123,10 +123,10 @@ class OmeImage(LargeImage):
         parts = []
         for channel in used if "c" in self.axes else [0]:
             index = tuple({**places, "c": channel, "s": slice(None)}[axis] for axis in self.axes)
-            kept = order.replace("c", "")
+            axes = order.replace("c", "")
             values = self.read_array(level, index)
-            target = [kept.index(axis) for axis in "yxs" if axis in kept]
-            parts.append(np.transpose(values, target).reshape(*self.shape_of(values, kept), -1))
+            target = [axes.index(axis) for axis in "yxs" if axis in axes]
+            parts.append(np.transpose(values, target).reshape(*self.shape_of(values, axes), -1))
         joined = np.concatenate(parts, axis=2)
         wanted = [used.index(b // samples) * samples + b % samples for b in bands]
         return np.ascontiguousarray(joined[..., wanted])

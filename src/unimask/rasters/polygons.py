@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from unimask.errors import MissingExtraError, SettingsError
+from unimask.errors import SettingsError
+from unimask.extras import import_extra
 from unimask.formats.outlines import simple_parts
 from unimask.rasters.large_image import Georeference
 from unimask.tiling.masks import PlacedMask
@@ -22,18 +22,6 @@ MAX_SCALE_ERROR = 0.01
 
 Distances on a map differ from those on the ground: little in UTM, by a factor in Web Mercator.
 """
-
-
-def import_geo(name: str) -> Any:
-    """Import a package of the extra `geo`.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise MissingExtraError(name.partition(".")[0], "geo") from None
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,7 @@ class Ground:
         """Coordinate reference system as an object of pyproj, None if it is unknown."""
         if self.georeference is None or self.georeference.crs is None:
             return None
-        return import_geo("pyproj").CRS.from_wkt(self.georeference.crs)
+        return import_extra("pyproj", "geo").CRS.from_wkt(self.georeference.crs)
 
     @property
     def transform(self) -> tuple[float, ...]:
@@ -82,7 +70,7 @@ class Ground:
             x, y = points.T
             return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
-        return import_geo("shapely").transform(geometry, apply)
+        return import_extra("shapely", "geo").transform(geometry, apply)
 
     @cached_property
     def pixel_area(self) -> float | None:
@@ -90,7 +78,7 @@ class Ground:
         crs = self.crs
         if not crs.is_projected:
             return None
-        pyproj = import_geo("pyproj")
+        pyproj = import_extra("pyproj", "geo")
         to_degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
         a, b, c, d, e, f = self.transform
         height, width = self.size
@@ -105,7 +93,7 @@ class Ground:
     @cached_property
     def geodesic(self) -> Any:
         """Ellipsoid, and the transformer from the coordinates to degrees."""
-        pyproj = import_geo("pyproj")
+        pyproj = import_extra("pyproj", "geo")
         target = self.crs.geodetic_crs
         transformer = pyproj.Transformer.from_crs(self.crs, target, always_xy=True)
         return self.crs.get_geod(), transformer
@@ -120,7 +108,7 @@ class Ground:
         if self.pixel_area is not None:
             return self.pixel_area * num_pixels
         ellipsoid, transformer = self.geodesic
-        shapely = import_geo("shapely")
+        shapely = import_extra("shapely", "geo")
 
         def to_degrees(points: np.ndarray) -> np.ndarray:
             return np.stack(transformer.transform(*points.T), axis=1)
@@ -132,7 +120,7 @@ class Ground:
 
 def mask_outline(mask: PlacedMask) -> Any:
     """Return the exact outline of a mask in pixels of the image, with holes, as shapely's type."""
-    shapely = import_geo("shapely")
+    shapely = import_extra("shapely", "geo")
     origin = np.array([mask.window.column, mask.window.row])
     polygons = [
         shapely.Polygon(part.exterior + origin, [hole + origin for hole in part.holes])
@@ -142,10 +130,10 @@ def mask_outline(mask: PlacedMask) -> Any:
 
 
 def simplify(geometry: Any, tolerance: float) -> Any:
-    """Simplify a geometry; no point moves by more than a tolerance, and holes are kept."""
+    """Simplify a geometry; no point moves by more than a tolerance, and holes remain."""
     if not tolerance:
         return geometry
-    return import_geo("shapely").simplify(geometry, tolerance, preserve_topology=True)
+    return import_extra("shapely", "geo").simplify(geometry, tolerance, preserve_topology=True)
 
 
 def class_outlines(labels: np.ndarray, row: int, column: int) -> Sequence[tuple[Any, int]]:
@@ -156,8 +144,10 @@ def class_outlines(labels: np.ndarray, row: int, column: int) -> Sequence[tuple[
         row: First row of the block within the image.
         column: First column of the block within the image.
     """
-    shapes = import_geo("rasterio.features").shapes(labels, mask=labels >= 0, connectivity=4)
-    shapely = import_geo("shapely")
+    shapes = import_extra("rasterio.features", "geo").shapes(
+        labels, mask=labels >= 0, connectivity=4
+    )
+    shapely = import_extra("shapely", "geo")
     origin = np.array([column, row])
     regions = []
     for shape, value in shapes:

@@ -3,30 +3,17 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from unimask.errors import ImageError, MissingExtraError, one_line
+from unimask.errors import ImageError, one_line
+from unimask.extras import import_extra
 from unimask.rasters.large_image import Georeference, LargeImage
 from unimask.rasters.levels import Level, choose_level
 from unimask.rasters.tissue import MASK_SIDE, TissueMap
 from unimask.tiling.windows import TileWindow
-
-
-def import_slide(name: str) -> Any:
-    """Import a package of the extra `slide`.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise MissingExtraError(name.partition(".")[0], "slide") from None
 
 
 class SlideImage(LargeImage):
@@ -59,7 +46,7 @@ class SlideImage(LargeImage):
         level: int | None = None,
         tissue: bool = True,
     ) -> None:
-        openslide = import_slide("openslide")
+        openslide = import_extra("openslide", "slide")
         self.name = str(path)
         if not os.path.exists(path):
             raise ImageError(f"{path} does not exist: check the path")
@@ -139,7 +126,7 @@ class SlideImage(LargeImage):
         Raises:
             ImageError: One was raised.
         """
-        openslide = import_slide("openslide")
+        openslide = import_extra("openslide", "slide")
         try:
             yield
         except openslide.OpenSlideUnsupportedFormatError as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from unimask.datasets.rendered_town.layout import Thing
 from unimask.datasets.rendered_town.parallel import map_in_processes
 from unimask.datasets.rendered_town.scene import RenderedTown, TownScene, divide
 from unimask.datasets.rendered_town.window import Window
-from unimask.errors import MissingExtraError, OutputError, SettingsError
+from unimask.errors import OutputError, SettingsError
+from unimask.extras import import_extra
 from unimask.formats.atomic import atomic_folder
 from unimask.formats.json_lists import JsonListsFile
 from unimask.formats.output_folder import list_foreign_files
@@ -105,10 +105,7 @@ def open_layers(
     origin: tuple[float, float],
 ) -> list[Any]:
     """Create the raster files, which the stack closes, and return them."""
-    try:
-        rasterio = import_module("rasterio")
-    except ModuleNotFoundError:
-        raise MissingExtraError("rasterio", "geo") from None
+    rasterio = import_extra("rasterio", "geo")
     stack.enter_context(rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES))
     try:
         crs = rasterio.CRS.from_epsg(epsg)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from batch_runs import read_parts
 from conftest import draw_discs
 from PIL import Image
+from ray_clusters import free_port, only_cluster
 
 pytestmark = [
     pytest.mark.extra,
@@ -59,10 +59,7 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.client_port = free.getsockname()[1]
-
+        self.client_port = free_port()
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", PYTHONPATH=ENVIRONMENT["PYTHONPATH"])
         options = {
             "num_cpus": 0,
@@ -87,9 +84,10 @@ class Nodes:
 @pytest.fixture
 def nodes():
     handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
-    started = Nodes()
-    yield started
-    started.cluster.shutdown()
+    with only_cluster():
+        started = Nodes()
+        yield started
+        started.cluster.shutdown()
     signal.signal(signal.SIGTERM, handler)
 
 
@@ -124,7 +122,8 @@ def test_ray_continues_a_run_without_ray(many_images, model, expected, tmp_path)
     )
     times = {path: path.stat().st_mtime_ns for path in out.glob("part-*")}
     command = [*arguments(many_images, out, model), "--ray", "local", "--ray-cpus", "1"]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    with only_cluster():
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert read_parts(out) == expected
     assert all(path.stat().st_mtime_ns == modified for path, modified in times.items())

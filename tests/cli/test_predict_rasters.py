@@ -53,7 +53,7 @@ def test_rasters_and_images_of_a_folder(command, tiny_model, raster, tmp_path):
     ("options", "message"),
     [
         ((), "4 bands, but the model reads 3 channels: choose 3 bands"),
-        (("--bands", "4,x"), "--bands 4,x: pass numbers of bands"),
+        (("--bands", "4,x"), "pass the folder that holds them, or numbers of bands"),
         (("--bands", "1,2,3", "--polygons", "shp"), "--polygons shp: pass gpkg, geojson or both"),
         (("--bands", "1,2,3", "--confidence"), "--confidence does not go with the raster"),
     ],

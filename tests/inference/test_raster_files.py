@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from raster_files import ROTATED, UTM, read_band, write_raster
 from tile_oracle import brightness, encoded_town, oracle
 
 import unimask
@@ -28,31 +29,11 @@ pytestmark = [
 
 SIZE = (300, 410)
 TILES = {"tile": 160, "overlap": 0.3}
-UTM = (0.5, 0.0, 500_000.0, 0.0, -0.5, 5_400_000.0)
-ROTATED = (0.4, 0.3, 500_000.0, 0.3, -0.4, 5_400_000.0)
 
 
 @pytest.fixture(scope="module")
 def town():
     return encoded_town(SIZE)
-
-
-def write_raster(path, image, transform=UTM, crs="EPSG:32633", **options):
-    import rasterio
-
-    height, width, count = image.shape
-    shape = {"height": height, "width": width, "count": count, "dtype": image.dtype}
-    place = {"crs": crs, "transform": rasterio.Affine(*transform)}
-    with rasterio.open(path, "w", driver="GTiff", **shape, **place, **options) as file:
-        file.write(np.moveaxis(image, 2, 0))
-    return path
-
-
-def read(path):
-    import rasterio
-
-    with rasterio.open(path) as file:
-        return file.read(1)
 
 
 def expected_maps(result):
@@ -79,9 +60,9 @@ def test_rasters_equal_the_prediction_of_the_same_pixels(town, tmp_path, task):
     )
     ids, classes = expected_maps(expected)
     if task != "semantic":
-        np.testing.assert_array_equal(read(result.paths["ids"]), ids)
+        np.testing.assert_array_equal(read_band(result.paths["ids"]), ids)
     if task != "instance":
-        np.testing.assert_array_equal(read(result.paths["classes"]), classes)
+        np.testing.assert_array_equal(read_band(result.paths["classes"]), classes)
     assert result.counts == dict(Counter(s.label for s in expected.segments))
     assert len(result) == len(expected)
     for kind in set(result.paths) & {"ids", "classes"}:
@@ -114,7 +95,7 @@ def test_exact_polygons_cover_the_pixels_of_their_ids(town, tmp_path, transform)
     _, _, geometries, columns = pyogrio.raw.read(result.paths["gpkg"])
     shapes = list(zip(shapely.from_wkb(geometries), columns[0].tolist(), strict=True))
     drawn = rasterize(shapes, SIZE, transform=rasterio.Affine(*transform), dtype=np.int32)
-    np.testing.assert_array_equal(drawn, read(result.paths["ids"]))
+    np.testing.assert_array_equal(drawn, read_band(result.paths["ids"]))
 
 
 def test_simplified_polygons_stay_within_the_tolerance(town, tmp_path):
@@ -142,7 +123,7 @@ def test_pixels_without_data_get_no_label(town, tmp_path, task):
     path = write_raster(tmp_path / "town.tif", image, nodata=0)
     result = oracle(4).predict_raster(path, tmp_path / "out", task, **TILES)
     kind, void = ("classes", 255) if task == "semantic" else ("ids", 0)
-    labels = read(result.paths[kind])
+    labels = read_band(result.paths[kind])
     assert (labels[:170, :200] == void).all()
     assert (labels[180:, 210:] != void).mean() > (0.02 if task == "instance" else 0.9)
 
@@ -180,7 +161,7 @@ def test_an_interrupted_run_continues(town, tmp_path, task, monkeypatch):
     calls = 10**6 - counting.calls
     assert 0 < calls <= 8  # of 12 tiles, the first row of 4 was finished
     for kind in set(result.paths) & {"ids", "classes"}:
-        np.testing.assert_array_equal(read(result.paths[kind]), read(whole.paths[kind]))
+        np.testing.assert_array_equal(read_band(result.paths[kind]), read_band(whole.paths[kind]))
     assert result.counts == whole.counts
     assert not list((tmp_path / "out").glob(".*unfinished"))
 
@@ -295,7 +276,7 @@ def test_predict_reads_rasters_in_python(tmp_path, town):
     model = oracle(4)
     result = model.predict(path, "panoptic")
     files = model.predict_raster(path, tmp_path / "out", "panoptic")
-    np.testing.assert_array_equal(read(files.paths["ids"]), result.segmentation)
+    np.testing.assert_array_equal(read_band(files.paths["ids"]), result.segmentation)
     assert not result.segmentation[:50].any()
     plain = model.predict(town[0], "panoptic").segmentation
     assert (plain[60:] > 0).mean() == pytest.approx((result.segmentation[60:] > 0).mean(), abs=0.01)

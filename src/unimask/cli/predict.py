@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +29,7 @@ from unimask.cli.app import (
 from unimask.cli.messages import report_failures
 from unimask.cli.model_options import load_model
 from unimask.cli.predict_dataset import check_dataset_options, choose_task, write_dataset
-from unimask.cli.predict_rasters import RasterOptions, write_rasters
+from unimask.cli.predict_rasters import RasterOptions, write_joined, write_rasters
 from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.result_lines import (
     COLUMNS,
@@ -128,8 +129,19 @@ def predict(
     ] = 1.0,
     bands: Annotated[
         str | None,
-        typer.Option(help="Rasters: band of each channel, counted from 1, such as 4,3,2."),
+        typer.Option(
+            help="Rasters: band of each channel, counted from 1, such as 4,3,2; or, with a folder "
+            "that holds a file for each band, names of these files, such as B04,B03,B02."
+        ),
     ] = None,
+    mosaic: Annotated[
+        bool,
+        typer.Option(
+            "--mosaic",
+            help="Rasters: segment all sources (a folder, or several files) as one image; where "
+            "they overlap, later ones are on top.",
+        ),
+    ] = False,
     polygons: Annotated[
         str,
         typer.Option(
@@ -169,31 +181,28 @@ def predict(
         "overlap": overlap,
         "scale": scale,
     }
-    raster_options = RasterOptions(bands, polygons, tolerance, areas)
-    raster_arguments = raster_options.parse()
+    raster_options = RasterOptions(bands, polygons, tolerance, areas, mosaic)
+    raster_arguments = {"task": task, **shared, **raster_options.parse()}
     check_writable(out)
     check_dataset_options(to, out, sources, outlines=outlines, link=link, confidence=confidence)
+    load = partial(load_model, model, device, dtype, preprocessing, compile, labels, rules)
+    if raster_options.joins_files:
+        images = raster_options.join_files(sources, to, tile, confidence=confidence, tta=tta)
+        return write_joined(load(), images, out, **raster_arguments)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
     candidates = stems if to is None and tile != "none" else {}
     rasters = raster_options.separate_rasters(candidates, confidence=confidence, tta=tta)
     if to is None:
         check_result_names(out, stems, confidence)
-    predictor = load_model(model, device, dtype, preprocessing, compile, labels, rules)
+    predictor = load()
     if rasters:
-        arguments = {"task": task, **shared, **raster_arguments}
-        write_rasters(predictor.predict_raster, rasters, out, failures, **arguments)
+        write_rasters(predictor.predict_raster, rasters, out, failures, **raster_arguments)
         if not stems:
             return report_failures(failures)
-    outcomes = predictor.stream(
-        list(stems),
-        choose_task(to, task, predictor.description),
-        max_pixels=max_pixels,
-        retain_confidence=confidence,
-        tta=tta,
-        on_error="yield",
-        **shared,
-    )
+    shared |= {"max_pixels": max_pixels, "retain_confidence": confidence, "tta": tta}
+    images_task = choose_task(to, task, predictor.description)
+    outcomes = predictor.stream(list(stems), images_task, on_error="yield", **shared)
     with grouped_range_warnings(), closing(outcomes):
         results = collect_failures(zip(stems, outcomes, strict=True), failures)
         if to is None:

@@ -1,7 +1,7 @@
 """`unimask predict` for rasters: read by windows, and written as GeoTIFF and polygons."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from unimask.cli.messages import print_error
+from unimask.cli.messages import print_error, report_failures
 from unimask.cli.result_lines import COLUMNS, describe_counts, print_empty
 from unimask.errors import ImageError, SettingsError, printable
 from unimask.formats.terminal import Terminal
@@ -17,6 +17,8 @@ from unimask.formats.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from unimask.inference import Predictor
+    from unimask.rasters.open_raster import RasterSource
     from unimask.rasters.result import RasterResult
 
 STAGES = ("tiles", "polygons", "classes", "writing")
@@ -28,16 +30,18 @@ class RasterOptions:
     """Options that apply to rasters only.
 
     Attributes:
-        bands: Text of --bands, such as "4,3,2".
+        bands: Text of --bands, such as "4,3,2" or "B04,B03,B02".
         polygons: Text of --polygons: formats separated by commas, or "none".
         tolerance: Largest distance in pixels between polygons and the outlines of pixels.
         areas: Whether areas in m² are required.
+        mosaic: Whether all sources are one image.
     """
 
     bands: str | None
     polygons: str
     tolerance: float
     areas: bool
+    mosaic: bool
 
     def parse(self) -> dict[str, Any]:
         """Return the options as arguments of `predict_raster`.
@@ -59,6 +63,48 @@ class RasterOptions:
             "tolerance": self.tolerance,
             "areas": self.areas or None,
         }
+
+    @property
+    def joins_files(self) -> bool:
+        """Whether several files make one image: a mosaic, or bands in a file each."""
+        return self.mosaic or isinstance((parse_bands(self.bands) or (0,))[0], str)
+
+    def join_files(
+        self, sources: Sequence[str], to: str | None, tile: str, *, confidence: bool, tta: bool
+    ) -> "dict[str, RasterSource]":
+        """Return the images that the files of sources make, by the names of their results.
+
+        Args:
+            sources: Folders and files.
+            to: Format of a dataset to write, None for none.
+            tile: Text of --tile.
+            confidence: Whether the confidence of every pixel is requested.
+            tta: Whether images are to be predicted from several views.
+
+        Raises:
+            ImageError: A source names no rasters.
+            SettingsError: Bands are in files, and a source is no folder; or an option does not go
+                with images of several files.
+        """
+        check_joined(to, tile, confidence=confidence, tta=tta)
+        from unimask.processing.images import list_images
+        from unimask.rasters.open_raster import list_rasters
+
+        if not self.mosaic:
+            for source in sources:
+                if not Path(source).is_dir():
+                    raise SettingsError(
+                        f"--bands {self.bands} names files, but {source} is no folder: pass the "
+                        "folder that holds them, or numbers of bands from 1 on, such as 4,3,2"
+                    )
+            return {Path(source).absolute().name: source for source in sources}
+        folders = [source for source in sources if Path(source).is_dir()]
+        if folders == list(sources)[:1] == list(sources):
+            return {Path(sources[0]).absolute().name: sources[0]}
+        paths: list[str | Path] = []
+        for source in sources:
+            paths += list_rasters(Path(source)) if source in folders else list_images(source)
+        return {"mosaic": paths}
 
     def separate_rasters(
         self, stems: dict[str, str], *, confidence: bool, tta: bool
@@ -93,18 +139,59 @@ class RasterOptions:
         return {path: stems.pop(path) for path in paths}
 
 
-def parse_bands(text: str | None) -> tuple[int, ...] | None:
-    """Parse the option --bands.
+def check_joined(to: str | None, tile: str, *, confidence: bool, tta: bool) -> None:
+    """Test that no option contradicts images of several files.
 
     Raises:
-        SettingsError: It is no list of numbers.
+        SettingsError: One does.
+    """
+    given = {
+        f"--to {to}": to is not None,
+        "--tile none": tile == "none",
+        "--confidence": confidence,
+        "--tta": tta,
+    }
+    for option in (name for name, is_given in given.items() if is_given):
+        raise SettingsError(f"{option} does not go with images of several files: omit it")
+
+
+def parse_bands(text: str | None) -> tuple[int, ...] | tuple[str, ...] | None:
+    """Parse the option --bands: numbers of bands, or else names of files.
+
+    Raises:
+        SettingsError: A name is empty.
     """
     if text is None:
         return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise SettingsError(f"--bands {text}: pass numbers of bands from 1 on, such as 4,3,2")
-    return tuple(map(int, parts))
+    parts = tuple(part.strip() for part in text.split(","))
+    if all(part.isascii() and part.isdecimal() for part in parts):
+        return tuple(map(int, parts))
+    if not all(parts):
+        raise SettingsError(f"--bands {text}: pass bands such as 4,3,2, or files: B04,B03,B02")
+    return parts
+
+
+def write_joined(
+    predictor: "Predictor",
+    images: "Mapping[str, RasterSource]",
+    out: Path,
+    **options: Any,
+) -> None:
+    """Segment images of several files each, and list their results.
+
+    Args:
+        predictor: The model.
+        images: Images by the names of their results.
+        out: Output folder.
+        **options: Arguments of `predict_raster`.
+    """
+    failures: list[str] = []
+
+    def segment(name: str, out: Path, **options: Any) -> "RasterResult":
+        return predictor.predict_raster(images[name], out, **options)
+
+    write_rasters(segment, {name: name for name in images}, out, failures, **options)
+    report_failures(failures)
 
 
 def write_rasters(

@@ -12,8 +12,7 @@ from unimask.inference.weights_digest import weights_digest
 from unimask.processing.arguments import check_count, check_fraction
 from unimask.processing.images import Window
 from unimask.rasters.feature_files import PolygonFormat
-from unimask.rasters.gdal_image import GdalImage
-from unimask.rasters.large_image import LargeImage
+from unimask.rasters.open_raster import Bands, RasterSource, open_raster
 from unimask.rasters.result import RasterResult
 
 
@@ -22,13 +21,13 @@ class RasterMixin(Pipeline):
 
     def predict_raster(
         self,
-        source: str | Path | LargeImage,
+        source: RasterSource,
         out: str | Path,
         task: str | None = None,
         *,
         threshold: float | None = None,
         batch_size: int = 1,
-        bands: Sequence[int] | None = None,
+        bands: Bands = None,
         window: Window = None,
         tile: int | str = "auto",
         overlap: float = 0.25,
@@ -51,14 +50,16 @@ class RasterMixin(Pipeline):
         `out` holds the finished rows.
 
         Args:
-            source: Raster that GDAL opens (GeoTIFF, COG, VRT and others), or another large image.
+            source: Raster that GDAL opens (GeoTIFF, COG, VRT and others); a folder or a list of
+                adjacent or overlapping rasters, which are segmented as one; or a large image.
             out: Output folder: new, empty or from an earlier run.
             task: "semantic", "instance" or "panoptic"; by default the model's most general task.
             threshold: See `predict`.
             batch_size: Largest number of tiles per forward pass.
-            bands: Number of the band for each channel, counted from 1, such as (4, 3, 2). By
-                default red, green and blue as the file names them, or all bands if there are as
-                many as the model has channels.
+            bands: Number of the band for each channel, counted from 1, such as (4, 3, 2), or names
+                of files in the folder `source` with a band each, such as ("B04", "B03", "B02"). By
+                default those of training, or red, green and blue as the file names them, or all
+                bands if there are as many as the model has channels.
             window: Values that are mapped to 0 and 255, or "auto" for the 0.1 and 99.9 percentiles
                 of each band, measured once. By default that of the training, if any; else 8-bit
                 values stay as they are and others are mapped by "auto".
@@ -96,11 +97,11 @@ class RasterMixin(Pipeline):
         tiles = TileOptions(tile, overlap, scale)  # type: ignore[arg-type]
         options = PolygonOptions(tuple(polygons), tolerance, areas)
         options.check_packages()
-        image = source if isinstance(source, LargeImage) else GdalImage(source)
+        image, numbers = open_raster(source, bands)
         with closing(image):
             run = RasterRun(
                 self.tile_model(resolved_task),
-                self.scale_image(image, bands, window),
+                self.scale_image(image, numbers, window),
                 tiles,
                 default_threshold(resolved_task, threshold),
                 options,
@@ -117,7 +118,7 @@ class RasterMixin(Pipeline):
             "weights": weights_digest(self.network),
             "image": os.path.abspath(name),
         }
-        if os.path.exists(name):
+        if os.path.isfile(name):
             status = os.stat(name)
             settings |= {"bytes": status.st_size, "modified": status.st_mtime}
         return settings

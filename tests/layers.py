@@ -5,7 +5,7 @@ LAYERS = (
     ("config", "extras", "labels"),
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
-    ("processing",),
+    ("processing", "tracking"),
     ("rasters",),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),

@@ -249,3 +249,26 @@ def test_invalid_arguments_are_named():
         postprocess(class_logits, masks / 0, **arguments(SIZES[0], "panoptic"))
     with pytest.raises(SettingsError, match="pass some"):
         postprocess(class_logits[:0], masks[:0], **arguments(SIZES[0], "semantic"))
+
+
+def test_segments_name_the_queries_that_predicted_them():
+    class_logits = torch.full((3, 3), -5.0)
+    class_logits[[0, 1, 2], [2, 1, 0]] = 5.0  # query 0 is "no object"
+    mask_logits = torch.full((3, 2, 2), -5.0)
+    mask_logits[1, :, 0] = mask_logits[2, :, 1] = 5.0
+    arguments = {"labels": ["cell", "road"], "is_thing": [True, True]}
+    sizes = dict.fromkeys(("padded_size", "input_size", "original_size"), (8, 8))
+    for task, expected in (
+        ("instance", {"cell": (2,), "road": (1,)}),
+        ("panoptic", {"cell": (2,), "road": (1,)}),
+        ("semantic", {"cell": (), "road": ()}),
+    ):
+        result = postprocess(
+            class_logits,
+            mask_logits,
+            task=task,
+            threshold=0.5 if task != "semantic" else None,
+            **arguments,
+            **sizes,
+        )
+        assert {segment.label: segment.queries for segment in result.segments} == expected

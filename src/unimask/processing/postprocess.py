@@ -165,7 +165,8 @@ def panoptic_result(
 ) -> tuple[Result, BuildSource]:
     """Build the result of panoptic segmentation."""
     segments = tuple(
-        Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in regions
+        Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score, queries=s.queries)
+        for s in regions
     )
     members = [SegmentQuery(s.id, s.label_id, query, s.rle) for s in regions for query in s.queries]
     candidates = () if segments else panoptic_candidates(logits[0], labels)
@@ -178,7 +179,9 @@ def instance_result(
 ) -> tuple[Result, BuildSource]:
     """Build the result of instance segmentation; ids are in descending order of score."""
     segments = tuple(
-        Segment.from_rle(labels, item.label_id, item.rle, id=index, score=item.score)
+        Segment.from_rle(
+            labels, item.label_id, item.rle, id=index, score=item.score, queries=(item.query,)
+        )
         for index, item in enumerate(objects, start=1)
     )
     members = [

@@ -188,8 +188,9 @@ class Result:
         `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB ids,
         semantic as label ids (8-bit, 255 for unlabelled pixels; from 255 classes on 16-bit and
         65535), instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and, per
-        segment, id, label, label_id, category_id, is_thing, score, area, box and the mask as COCO
-        run lengths. `STEM_confidence.png` is `confidence` as a 16-bit image, 65535 for 1.
+        segment, id, label, label_id, category_id, is_thing, score, area, box, the mask as COCO run
+        lengths, and `track_id` if it has one. `STEM_confidence.png` is `confidence` as a 16-bit
+        image, 65535 for 1.
 
         Files that an earlier call wrote are replaced unless they were changed since. `unimask.json`
         lists the written files with their hashes; other files are left alone.
@@ -258,6 +259,7 @@ class Result:
                     "area": s.area,
                     "box": list(s.box),
                     "rle": s.rle.to_coco(),
+                    **({} if s.track_id is None else {"track_id": s.track_id}),
                 }
                 for s in self.segments
             ],

@@ -23,6 +23,10 @@ class Segment:
         area: Number of pixels.
         box: Bounding box x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
         rle: Mask as run lengths, at the size of the image.
+        queries: Indices of the network's queries that predicted the segment; empty for semantic
+            segments, and where they are unknown.
+        track_id: Id of the object in a sequence of images; None for single images, and for objects
+            that a tracker has not confirmed yet.
 
     Example:
         >>> import numpy as np
@@ -46,10 +50,19 @@ class Segment:
     area: int
     box: tuple[float, float, float, float]
     rle: RunLength
+    queries: tuple[int, ...] = ()
+    track_id: int | None = None
 
     @classmethod
     def from_rle(
-        cls, labels: LabelSet, label_id: int, rle: RunLength, *, id: int, score: float | None
+        cls,
+        labels: LabelSet,
+        label_id: int,
+        rle: RunLength,
+        *,
+        id: int,
+        score: float | None,
+        queries: tuple[int, ...] = (),
     ) -> "Segment":
         """Create a segment from its mask, from which area and box are computed."""
         return cls(
@@ -61,6 +74,7 @@ class Segment:
             area=rle.area,
             box=rle.box,
             rle=rle,
+            queries=queries,
         )
 
     @property

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from unimask.config import CriterionConfig, PreprocessingConfig
-from unimask.datasets.folder import open_dataset
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
+from unimask.datasets.opening import open_dataset
 from unimask.evaluation import evaluate_predictor
 from unimask.formats.panoptic_png import encode_ids
 from unimask.training import TrainingSettings, train

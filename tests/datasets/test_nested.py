@@ -12,8 +12,8 @@ import tool_exports
 from fuzzing.readers import write_panoptic, write_saved_tables, write_tables
 
 from unimask.datasets import open_dataset
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
+from unimask.datasets.opening import split_names
 from unimask.processing.images import IMAGE_SUFFIXES
 
 pytestmark = pytest.mark.filterwarnings("ignore::unimask.datasets.interface.DataWarning")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from unimask.datasets import describe, detect_format, open_dataset, split_names
 from unimask.datasets.candidates import FORMATS, parse_format
-from unimask.datasets.folder import open_train_and_val
 from unimask.datasets.interface import DatasetOptions, DataWarning
+from unimask.datasets.opening import open_train_and_val
 from unimask.errors import DataError, SettingsError
 from unimask.formats.panoptic_png import encode_ids
 

@@ -44,6 +44,23 @@ MasksOption = Annotated[
         "several; A,B,... reads one binary mask per class."
     ),
 ]
+BandsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        help="Scenes (GeoTIFF): band of each channel, counted from 1, such as 4,3,2; by default "
+        "red, green and blue, or all bands.",
+    ),
+]
+ChipOption = Annotated[
+    int | None,
+    typer.Option(
+        min=64,
+        max=8192,
+        help="Scenes (GeoTIFF): side in pixels of the chips that they are cut into.",
+        show_default="512",
+    ),
+]
 PreprocessingOption = Annotated[
     str,
     typer.Option(
@@ -161,6 +178,20 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
     if not all(parts):
         raise SettingsError(f"--names {text!r}: pass names, such as nucleus,background")
     return parts
+
+
+def parse_bands(text: str | None) -> tuple[int, ...] | None:
+    """Parse numbers of bands, separated by commas.
+
+    Raises:
+        SettingsError: The text is no list of numbers.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and int(part) for part in parts):
+        raise SettingsError(f"--bands {text}: pass numbers of bands from 1 on, such as 4,3,2")
+    return tuple(map(int, parts))
 
 
 def parse_window(text: str | None) -> "Window":

@@ -7,12 +7,15 @@ import typer
 from rich.table import Table
 
 from unimask.cli.app import (
+    BandsOption,
+    ChipOption,
     DataArgument,
     FormatOption,
     MasksOption,
     OverwriteOption,
     WindowOption,
     app,
+    parse_bands,
     parse_names,
     parse_window,
 )
@@ -52,6 +55,8 @@ def check(
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
+    bands: BandsOption = None,
+    chip: ChipOption = None,
     window: WindowOption = None,
     channels: Annotated[
         int, typer.Option(min=1, help="Number of channels per image; 3 for RGB.")
@@ -80,6 +85,8 @@ def check(
         "channels": channels,
         "format": format,
         "masks": masks,
+        "bands": parse_bands(bands),
+        "chip": chip,
     }
     with part_bars(console) as progress:
         report = run_check(

@@ -8,11 +8,14 @@ import typer
 from rich.progress import Progress
 
 from unimask.cli.app import (
+    BandsOption,
+    ChipOption,
     DataArgument,
     FormatOption,
     MasksOption,
     OutlinesOption,
     app,
+    parse_bands,
     parse_names,
 )
 from unimask.cli.messages import print_error
@@ -58,6 +61,8 @@ def convert(
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
+    bands: BandsOption = None,
+    chip: ChipOption = None,
     link: Annotated[
         bool,
         typer.Option("--link", help="Create symbolic links to the images instead of copying them."),
@@ -80,7 +85,7 @@ def convert(
     console = Terminal()
     if (data / BATCH_RECORD).is_file():
         given = {"--things": things, "--split": split, "--names": names, "--format": format}
-        refuse_options(data, given | {"--masks": masks})
+        refuse_options(data, given | {"--masks": masks, "--bands": bands, "--chip": chip})
         convert_batch(console, data, out, to, link=link, no_images=no_images, outlines=outlines)
         return
     if no_images:
@@ -97,6 +102,8 @@ def convert(
             names=parse_names(names),
             format=format,
             masks=masks,
+            bands=parse_bands(bands),
+            chip=chip,
             link=link,
             outlines=outlines,  # type: ignore[arg-type]
             progress=progress,

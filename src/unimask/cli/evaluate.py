@@ -7,6 +7,8 @@ import typer
 from rich.progress import Progress
 
 from unimask.cli.app import (
+    BandsOption,
+    ChipOption,
     CompileOption,
     DataArgument,
     DeviceOption,
@@ -20,6 +22,7 @@ from unimask.cli.app import (
     TtaOption,
     WindowOption,
     app,
+    parse_bands,
     parse_window,
 )
 from unimask.cli.model_options import with_rules
@@ -81,6 +84,8 @@ def evaluate(
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
+    bands: BandsOption = None,
+    chip: ChipOption = None,
     window: WindowOption = None,
     json: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
     page: Annotated[
@@ -101,6 +106,7 @@ def evaluate(
     from unimask.evaluation import evaluate as run_evaluation
 
     console = Terminal()
+    options = {"format": format, "masks": masks, "bands": parse_bands(bands), "chip": chip}
     with (
         grouped_range_warnings(),
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
@@ -121,8 +127,7 @@ def evaluate(
             preprocessing=preprocessing,  # type: ignore[arg-type]
             compile=compile,
             tta=tta,
-            format=format,
-            masks=masks,
+            **options,  # type: ignore[arg-type]
             window=parse_window(window),
             json=json,
             page=page,

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.app import FormatOption, MasksOption, WindowOption, app, parse_names, parse_window
+from unimask.cli.app import (
+    BandsOption,
+    ChipOption,
+    FormatOption,
+    MasksOption,
+    WindowOption,
+    app,
+    parse_bands,
+    parse_names,
+    parse_window,
+)
 from unimask.formats.terminal import Terminal
 
 DataArgument = Annotated[
@@ -146,6 +156,8 @@ def train(
     names: NamesOption = None,
     format: FormatOption = None,
     masks: MasksOption = None,
+    bands: BandsOption = None,
+    chip: ChipOption = None,
     window: WindowOption = None,
     split: SplitOption = None,
     val_split: ValSplitOption = None,
@@ -236,7 +248,7 @@ def train(
     run = run_training(
         data, model, task=task, out=out, resume=resume,
         names=parse_names(names), format=format, masks=masks, split=split, val_split=val_split,
-        device=device, **changes,
+        bands=parse_bands(bands), chip=chip, device=device, **changes,
     )  # fmt: skip
     if not run.finished:
         raise typer.Exit(130)

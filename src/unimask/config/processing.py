@@ -35,6 +35,10 @@ class PreprocessingConfig:
         window: Values of images deeper than 8 bits that become black and white on reading, in
             training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, None the
             range of its dtype.
+        keep_scale: Whether rasters are segmented at their own scale, as a network that was trained
+            on chips of rasters must see them.
+        bands: Band of each channel of rasters, counted from 1, as in training; None for the usual
+            ones.
     """
 
     shortest_edge: int = 800
@@ -46,6 +50,8 @@ class PreprocessingConfig:
     stretch: bool = False
     window: Window = None
     fixed_size: tuple[int, int] | None = None
+    keep_scale: bool = False
+    bands: tuple[int, ...] | None = None
 
     def with_channels(self, channels: int) -> "PreprocessingConfig":
         """Return the configuration for images with another number of channels.

@@ -17,7 +17,7 @@ from unimask.curation.findings import (
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import Dataset
 from unimask.datasets.folder import DatasetFolder
-from unimask.datasets.interface import DatasetOptions, dataset_info
+from unimask.datasets.interface import DatasetOptions, check_chip_options, dataset_info
 from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.windows import set_window
 from unimask.processing.value_ranges import collect_range_warnings
@@ -69,6 +69,8 @@ def check(
     channels: int = 3,
     format: str | None = None,
     masks: str | None = None,
+    bands: tuple[int, ...] | None = None,
+    chip: int | None = None,
     queries: int | None = None,
     window: Window = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -90,6 +92,8 @@ def check(
         channels: Number of channels of the images, 3 for RGB.
         format: Label format, as in `open_dataset`.
         masks: Label maps to read, as in `open_dataset`.
+        bands: Bands of scenes, as in `open_dataset`.
+        chip: Side of the chips of scenes, as in `open_dataset`.
         queries: Number of queries per image of the network to be trained; images with more objects
             are severe findings. None remarks on images with more than 100, the number in most
             published networks.
@@ -103,11 +107,13 @@ def check(
         >>> import unimask
         >>> report = unimask.check("cells", queries=200)  # doctest: +SKIP
     """
-    folder = DatasetFolder(Path(data), DatasetOptions(names, channels, format, masks))
+    options = DatasetOptions(names, channels, format, masks, bands=bands, chip=chip)
+    folder = DatasetFolder(Path(data), options)
     surveys, info = [], None
     with collect_range_warnings() as ranges:
         for name in (split,) if split is not None else folder.split_names():
             dataset = folder.open(name)
+            check_chip_options(dataset, bands, chip)
             info = info or dataset_info(dataset)
             surveys.append(
                 survey(

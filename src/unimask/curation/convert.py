@@ -12,7 +12,7 @@ from unimask.curation.writers.create import check_format, create_writer
 from unimask.curation.writers.writer import Writer
 from unimask.datasets import Dataset, check_classes
 from unimask.datasets.folder import DatasetFolder
-from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, open_image
+from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, check_chip_options, open_image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
 from unimask.formats.outlines import OutlineStyle
@@ -51,6 +51,8 @@ def convert(
     names: tuple[str, ...] | None = None,
     format: str | None = None,
     masks: str | None = None,
+    bands: tuple[int, ...] | None = None,
+    chip: int | None = None,
     link: bool = False,
     outlines: OutlineStyle | None = None,
     progress: Progress | None = None,
@@ -76,6 +78,8 @@ def convert(
         names: Class names, for formats that only number the classes.
         format: Label format of `data`, as in `open_dataset`.
         masks: Label maps to read, as in `open_dataset`.
+        bands: Bands of scenes, as in `open_dataset`.
+        chip: Side of the chips of scenes, as in `open_dataset`.
         link: Whether to link images rather than copy them, which is fast and takes no disk space.
         outlines: Style of polygons: "exact" follows every pixel, "simple" has few vertices and an
             IoU of at least 0.99. By default "simple" for "labelme" and "cvat", where polygons are
@@ -96,13 +100,15 @@ def convert(
     target, conversion = Path(out), ConversionResult(Path(out))
     for folder in (data, things):
         check_apart(folder, target)
-    source = DatasetFolder(Path(data), DatasetOptions(names, format=format, masks=masks))
+    options = DatasetOptions(names, format=format, masks=masks, bands=bands, chip=chip)
+    source = DatasetFolder(Path(data), options)
     thing_source = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
     with new_folder(target) as folder:
         writer, first = None, None
         for name in splits:
             dataset: Dataset = source.open(name)
+            check_chip_options(dataset, bands, chip)
             if thing_source is not None:
                 dataset = CombinedDataset(dataset, require_things(thing_source.open(name)))
             first = first or dataset

@@ -48,6 +48,7 @@ from unimask.datasets.objects.supervisely import find_supervisely
 from unimask.datasets.objects.via import find_via
 from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.objects.youtube_vis import find_youtube_vis
+from unimask.datasets.scenes.find import find_scenes
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.datasets.tables.metadata import find_metadata
@@ -77,6 +78,7 @@ FORMATS: tuple[tuple[str, Finder], ...] = (
     ("Darwin", find_darwin),
     ("Supervisely", find_supervisely),
     ("Label Studio", find_label_studio),
+    ("GeoTIFF scenes", find_scenes),
     ("GeoJSON", find_geojson),
     ("VIA", find_via),
     ("Hugging Face image folder", find_metadata),
@@ -129,6 +131,7 @@ FORMAT_ALIASES = {
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
     "Label Studio": "labelstudiojson labelstudiomin jsonmin",
     "GeoJSON": "qupath",
+    "GeoTIFF scenes": "geotiff scenes spacenet geopackage",
     "YouTube-VIS": "ytvis ytvos youtubevos ovis",
     "Segment Anything": "sam sa1b",
     "Datumaro": "datumarojson",
@@ -143,7 +146,7 @@ FORMAT_ALIASES = {
 }
 """Other spellings of each format's name, in lower case without punctuation."""
 
-ATTRIBUTE_FORMATS = ("VIA",)
+ATTRIBUTE_FORMATS = ("VIA", "GeoTIFF scenes")
 """Formats whose objects have attributes of any name, one of which holds the class."""
 
 

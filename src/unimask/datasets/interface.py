@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
-from unimask.errors import DataError, UnimaskWarning
+from unimask.errors import DataError, SettingsError, UnimaskWarning
 from unimask.labels import TASKS, LabelSet, Task
 
 
@@ -87,6 +87,8 @@ class DatasetOptions:
             by commas are masks of one class each.
         attribute: Attribute of objects that holds their class, if several may; None to choose it by
             its name and values.
+        bands: Band of each channel of rasters, counted from 1; None for the usual ones.
+        chip: Side in pixels of the chips that scenes are cut into; None for the default.
     """
 
     names: tuple[str, ...] | None = None
@@ -94,6 +96,8 @@ class DatasetOptions:
     format: str | None = None
     masks: str | None = None
     attribute: str | None = None
+    bands: tuple[int, ...] | None = None
+    chip: int | None = None
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:
@@ -143,6 +147,44 @@ class HasLabelDigests(Protocol):
 def label_digest(dataset: Dataset, index: int) -> str | None:
     """Compute a digest of one image's labels; None if they are only in `label_files`."""
     return dataset.label_digest(index) if isinstance(dataset, HasLabelDigests) else None
+
+
+@runtime_checkable
+class SupportsDivide(Protocol):
+    """Dataset of chips, which divides whole scenes into training and validation itself.
+
+    The network sees the pixels of scenes at their own scale.
+    """
+
+    chip_side: int
+
+    @property
+    def can_be_divided(self) -> bool:
+        """Whether there are enough scenes to hold some out for validation."""
+        ...
+
+    def divide(self) -> Mapping[str, Dataset]:
+        """Return the parts "train" and "val"."""
+        ...
+
+
+def chip_side(dataset: Dataset) -> int | None:
+    """Return the side in pixels of a dataset's chips, None if its samples are whole images."""
+    return dataset.chip_side if isinstance(dataset, SupportsDivide) else None
+
+
+def check_chip_options(dataset: Dataset, bands: tuple[int, ...] | None, chip: int | None) -> None:
+    """Test that options of scenes were not given for whole images.
+
+    Raises:
+        SettingsError: They were.
+    """
+    if (bands is not None or chip is not None) and chip_side(dataset) is None:
+        option = "bands" if bands is not None else "chip"
+        raise SettingsError(
+            f"{option} (--{option}) applies to scenes of GeoTIFF, but {dataset.name} has "
+            f"{dataset_info(dataset).format}: omit it"
+        )
 
 
 SplitOpener = Callable[[DatasetOptions], Dataset]

@@ -15,6 +15,7 @@ from unimask.datasets.interface import (
     Dataset,
     DetectedDataset,
     SplitOpener,
+    SupportsDivide,
     count_things,
     dataset_info,
     label_digest,
@@ -96,6 +97,13 @@ class Subset:
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
         return open_image(self.dataset, self.indices[index])
+
+
+def can_be_divided(dataset: Dataset) -> bool:
+    """Return whether there are enough images, or scenes, to set some aside for validation."""
+    if isinstance(dataset, SupportsDivide):
+        return dataset.can_be_divided
+    return len(dataset) >= VALIDATION_INTERVAL
 
 
 def find_splits(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from unimask.config import Preprocessing, Window
 from unimask.datasets import Dataset, Sample, describe, open_dataset
+from unimask.datasets.interface import DatasetOptions, check_chip_options
 from unimask.errors import SettingsError
 from unimask.evaluation.calibration import CalibrationCollector, calibration_report
 from unimask.evaluation.page import write_page
@@ -44,6 +45,8 @@ def evaluate(
     split: str | None = "val",
     format: str | None = None,
     masks: str | None = None,
+    bands: tuple[int, ...] | None = None,
+    chip: int | None = None,
     window: Window = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
@@ -75,6 +78,8 @@ def evaluate(
         split: Split of the dataset; None for all images.
         format: Format of the labels as `open_dataset` takes it, for maps that are ambiguous.
         masks: Label maps to read, as `open_dataset` takes them.
+        bands: Scenes: band of each channel, as `open_dataset` takes them; by default the model's.
+        chip: Scenes: side of the chips in pixels; by default that of the model's training.
         window: Values that become black and white when images are read, or "auto"; None uses the
             model's window.
         max_detections: Instance: number of highest-scoring detections that count per class and
@@ -114,14 +119,16 @@ def evaluate(
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
     if results is not None:
-        dataset = open_dataset(data, split, format=format, masks=masks)
+        dataset = open_dataset(data, split, format=format, masks=masks, bands=bands, chip=chip)
         provider: ResultProvider = FileResults(results, dataset, task, categories)
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
+        options = DatasetOptions(format=format, masks=masks, bands=bands, chip=chip)
         provider = open_predictions(
-            predictor, data, split, task, format, window, masks, retain_confidence=is_calibrated
+            predictor, data, split, task, options, window, retain_confidence=is_calibrated
         )
         provider.tta = tta
+        check_chip_options(provider.dataset, bands, chip)
     scorer = build_scorer(
         provider.task,
         provider.labels,

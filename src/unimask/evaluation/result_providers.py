@@ -1,11 +1,13 @@
 """Sources of results for labelled images: a model that predicts them, or files."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from unimask.config import Window
-from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
-from unimask.datasets.interface import dataset_info
+from unimask.datasets import Dataset, Sample, check_tasks
+from unimask.datasets.folder import DatasetFolder
+from unimask.datasets.interface import DatasetOptions, dataset_info
 from unimask.datasets.windows import set_window
 from unimask.evaluation.classes import match_model_classes
 from unimask.evaluation.result_files import open_results
@@ -143,15 +145,32 @@ def open_predictions(
     data: str | Path,
     split: str | None,
     task: str | None,
-    format: str | None = None,
+    options: DatasetOptions | None = None,
     window: Window = None,
-    masks: str | None = None,
     *,
     retain_confidence: bool = False,
 ) -> Predictions:
-    """Open a dataset with the model's channels and window, and return the model's predictions."""
-    dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
-    set_window(dataset, window or predictor.description.preprocessing.window)
+    """Open a dataset with the model's channels, bands and window; return the model's predictions.
+
+    Args:
+        predictor: The model.
+        data: Folder of the dataset.
+        split: Split of the dataset.
+        task: Task to predict.
+        options: Options by which the dataset is opened; those of the model complete them.
+        window: Values that become black and white when images are read.
+        retain_confidence: Whether results retain what `Result.confidence` needs.
+    """
+    rules, options = predictor.description.preprocessing, options or DatasetOptions()
+    chip = rules.shortest_edge if rules.keep_scale else None
+    options = replace(
+        options,
+        channels=predictor.channels,
+        bands=options.bands or rules.bands,
+        chip=options.chip or chip,
+    )
+    dataset = DatasetFolder(Path(data), options).open(split)
+    set_window(dataset, window or rules.window)
     return Predictions(predictor, dataset, task, retain_confidence=retain_confidence)
 
 

@@ -159,7 +159,7 @@ class Pipeline:
         return ScaledImage.choose(
             image,
             self.channels,
-            bands=bands,
+            bands=rules.bands if bands is None else bands,
             window=rules.window if window is None else window,
             stretch=rules.stretch,
         )

@@ -185,11 +185,13 @@ class TileModel:
     def divide(self, size: tuple[int, int], options: TileOptions) -> tuple[TileGrid, float]:
         """Cover an image of a height and width with tiles; return them and their scale.
 
-        "auto" makes one tile of an image that the model's rule of resizing hardly shrinks.
+        "auto" makes one tile of an image that the model's rule of resizing hardly shrinks, unless
+        the model was trained on chips of rasters.
         """
         rules = self.preprocessing
         tile = choose_tile(options.tile or "auto", rules, self.name)
-        if options.tile == "auto" and options.scale == 1 and rules.squash is None:
+        is_resized = rules.squash is None and not rules.keep_scale
+        if options.tile == "auto" and options.scale == 1 and is_resized:
             whole = input_size(size, rules)[0] / size[0]
             if whole >= MIN_WHOLE_SCALE:
                 return TileGrid.divide(size, size, (0, 0)), whole

@@ -8,7 +8,7 @@ from typing import Any
 
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_supervision, check_tasks, widest_task
-from unimask.datasets.folder import open_train_and_val
+from unimask.datasets.opening import open_train_and_val
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task, parse_task
 from unimask.published.model_configs import MODEL_CONFIGS
@@ -32,6 +32,8 @@ class Request:
         masks: Label maps to read.
         split: Split to train on.
         val_split: Split to validate on.
+        bands: Bands of scenes.
+        chip: Side of the chips of scenes.
         settings: Complete settings.
         device: Device to train on.
         changes: Single settings by name.
@@ -46,6 +48,8 @@ class Request:
     masks: str | None = None
     split: str | None = None
     val_split: str | None = None
+    bands: tuple[int, ...] | None = None
+    chip: int | None = None
     settings: TrainingSettings | None = None
     device: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +82,8 @@ class Request:
             SettingsError: A name is unknown, or two options contradict each other.
         """
         settings = with_changes(self.settings or TrainingSettings(), self.changes)
+        if self.bands is not None and settings.channels is None:
+            settings = replace(settings, channels=len(self.bands))
         return replace(settings, tokenizer=tokenizer_for(str(self.model), settings.tokenizer))
 
     def place(self) -> str:
@@ -107,6 +113,8 @@ def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset
         channels=channels,
         format=request.format,
         masks=request.masks,
+        bands=request.bands,
+        chip=request.chip,
     )
 
 

@@ -32,6 +32,8 @@ class RunRecord:
         names: Class names, or None if not given.
         format: Format of the labels, or None if not given.
         masks: Label maps to read, or None if not given.
+        bands: Bands of scenes, or None if not given.
+        chip: Side of the chips of scenes, or None if not given.
         device: Device, or None if not given.
         processes: Number of processes of the run.
         network: Network and settings of its predictions.
@@ -49,6 +51,8 @@ class RunRecord:
     names: tuple[str, ...] | None = None
     format: str | None = None
     masks: str | None = None
+    bands: tuple[int, ...] | None = None
+    chip: int | None = None
     device: str | None = None
     processes: int | None = None
     network: ModelDescription | None = None

@@ -71,6 +71,8 @@ def train(
     masks: str | None = None,
     split: str | None = None,
     val_split: str | None = None,
+    bands: tuple[int, ...] | None = None,
+    chip: int | None = None,
     settings: TrainingSettings | None = None,
     device: str | None = None,
     quiet: bool = False,
@@ -100,6 +102,8 @@ def train(
         masks: Label maps to read, as for `open_dataset`.
         split: Split to train on; by default "train", or all images if there are no splits.
         val_split: Split to validate on; by default "val", or images set aside from training.
+        bands: Scenes: band of each channel, counted from 1, as for `open_dataset`.
+        chip: Scenes: side in pixels of the chips they are cut into; 512 by default.
         settings: All other settings. None chooses them from the data and the hardware
             (`unimask.training.plan`) and prints them.
         changes: Fields of `TrainingSettings` by name, which override `settings` or the choices;
@@ -129,6 +133,8 @@ def train(
         masks=masks,
         split=split,
         val_split=val_split,
+        bands=bands,
+        chip=chip,
         settings=settings,
         device=device,
         changes=changes,

@@ -8,8 +8,8 @@ from map_layouts import draw_blocks, save
 from published_layouts import ade20k_full
 
 from unimask.datasets import describe, open_dataset, widest_task
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
+from unimask.datasets.opening import split_names
 from unimask.errors import DataError
 
 

@@ -14,9 +14,9 @@ from published_layouts import SIZE, cellpose, cellpose_content, draw_cells
 
 from unimask.curation import check
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.cellpose_file import read_cellpose_masks
+from unimask.datasets.opening import split_names
 from unimask.errors import DataError
 from unimask.processing.images import list_images
 

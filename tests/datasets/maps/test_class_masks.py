@@ -7,8 +7,8 @@ from PIL import Image
 from published_layouts import SIZE, draw_cells, label_studio_brush, open_images
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
+from unimask.datasets.opening import split_names
 from unimask.errors import DataError
 
 

@@ -8,8 +8,8 @@ from map_layouts import draw_blocks, draw_photo, save
 from published_layouts import kitti, kitti_mots, kitti_mots_text, kitti_step, mots_ids
 
 from unimask.datasets import describe, open_dataset, widest_task
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
+from unimask.datasets.opening import split_names
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import known_labels

@@ -9,9 +9,9 @@ from published_layouts import NAMES, SIZE, VOC, draw_voc_maps, save_palette, wri
 
 from unimask.curation import check
 from unimask.datasets import describe, open_dataset, widest_task
-from unimask.datasets.folder import split_names
 from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.class_and_object_maps import combine_maps
+from unimask.datasets.opening import split_names
 from unimask.errors import DataError
 
 

@@ -17,6 +17,7 @@ from unimask.datasets.objects.geojson_records import (
 )
 from unimask.datasets.objects.json_kinds import outline_of
 from unimask.datasets.objects.labelme_images import image_from_stem, read_size
+from unimask.datasets.scenes.recognition import has_rasters, is_in_pixels
 from unimask.errors import DataError
 from unimask.labels import Colour
 
@@ -27,12 +28,17 @@ WITHOUT_PIXELS = frozenset(("Point", "MultiPoint", "LineString", "MultiLineStrin
 
 
 def find_geojson(folder: Path) -> DetectedDataset | None:
-    """Detect GeoJSON files with features in the folder and below it; folders may be splits."""
+    """Detect GeoJSON files with features in the folder and below it; folders may be splits.
+
+    Beside georeferenced rasters, coordinates are on the ground unless the file shows otherwise.
+    """
     files = [
         file
         for file in list_files(folder, ".geojson")
         if outline_of(file).keys.get("features") == "list"
     ]
+    if files and has_rasters(folder):
+        files = [file for file in files if is_in_pixels(file)]
     return detect_splits(FORMAT, folder, files, open_geojson, "lists features")
 
 

@@ -36,6 +36,9 @@ MAY_CHANGE = {
 }
 """Settings that may change when a run is resumed, and the reason; all others are fixed."""
 
+RECORDED = ("model", "task", "names", "format", "masks", "split", "val_split", "bands", "chip")
+"""Arguments besides settings that are recorded at the start of a run, and are fixed."""
+
 PYTHON_ONLY = frozenset({"save_every", "max_bad_steps"})
 """Settings that the command line has no option for."""
 
@@ -62,7 +65,7 @@ def contradictions(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, given value and run's value of each contradicting argument."""
     old = record.network is None
-    for name in ("model", "task", "names", "format", "masks", "split", "val_split"):
+    for name in RECORDED:
         value, own = getattr(request, name), getattr(record, name)
         unknown = old and own is None  # not recorded by an earlier release
         if value is not None and not unknown and not same_place(value, own):

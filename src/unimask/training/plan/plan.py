@@ -9,6 +9,7 @@ from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.checkpoints.channels import RGB
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.datasets import Dataset, describe
+from unimask.datasets.interface import chip_side
 from unimask.datasets.windows import check_value_ranges, set_window
 from unimask.errors import SettingsError
 from unimask.inference.dtypes import FastestDtype, fastest_dtype
@@ -32,7 +33,7 @@ from unimask.training.plan.first_loss import expected_first_loss
 from unimask.training.plan.hardware import Machine, find_machine
 from unimask.training.plan.network import InitialNetwork, choose_network
 from unimask.training.plan.queries import find_crowding, max_queries
-from unimask.training.plan.scale import choose_scale
+from unimask.training.plan.scale import at_edge, choose_scale
 from unimask.training.plan.weights import build_network
 from unimask.training.request import Request, chosen_tasks, open_splits, whole_path
 from unimask.training.run_record import RunRecord
@@ -102,8 +103,8 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     sizes = [] if request.fixes_crop else image_sizes(dataset)
     crop = requested.augmentation.crop if request.fixes_crop else crop_side(sizes, machine)
     initial = choose_network(model, trained, dataset.labels, tasks, requested, crop)
-    check_class_weights(requested, initial.description)
-    check_frozen(requested, initial)
+    initial = keep_scale_of_chips(initial, dataset, request)
+    check_requested(requested, initial)
     files = replace(initial, backbone_weights=None) if restored else initial
     network = build_network(files, requested.seed)
     ranges = find_range_warnings(dataset, validation, initial.description)
@@ -135,6 +136,18 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
             *data_facts(request, settings, dataset, tasks, description, basis),
         ),
     )
+
+
+def keep_scale_of_chips(
+    initial: InitialNetwork, dataset: Dataset, request: Request
+) -> InitialNetwork:
+    """Set that a network that is trained on chips of scenes sees pixels at their own scale."""
+    side = chip_side(dataset)
+    if side is None or request.requested_settings().preprocessing is not None:
+        return initial
+    rules = at_edge(initial.description.preprocessing, side)
+    rules = replace(rules, squash=None, keep_scale=True, bands=request.bands)
+    return replace(initial, description=replace(initial.description, preprocessing=rules))
 
 
 def find_fastest_dtype(request: Request, machine: Machine, network: Segmenter) -> FastestDtype:
@@ -181,6 +194,12 @@ def choose_settings(
     with ignore_range_warnings():
         scale, change = choose_scale(dataset, model, crop, requested, new_head=initial.has_new_head)
     return choose_course(requested, request.changes, crop, basis) | scale, change
+
+
+def check_requested(requested: TrainingSettings, initial: InitialNetwork) -> None:
+    """Raise SettingsError if settings do not go with the initial network."""
+    check_class_weights(requested, initial.description)
+    check_frozen(requested, initial)
 
 
 def check_class_weights(requested: TrainingSettings, model: ModelDescription) -> None:
@@ -272,6 +291,8 @@ def new_record(
         names=request.names,
         format=request.format,
         masks=request.masks,
+        bands=request.bands,
+        chip=request.chip,
         device=request.device,
         network=description,
         processes=basis.machine.processes,

@@ -84,6 +84,8 @@ def with_recorded(request: Request, record: RunRecord, folder: Path) -> Request:
         masks=record.masks or request.masks,
         split=record.split,
         val_split=record.val_split,
+        bands=record.bands,
+        chip=record.chip,
     )
 
 

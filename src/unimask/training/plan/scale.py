@@ -53,7 +53,8 @@ def choose_scale(
     """
     edge, chosen, change = model.preprocessing.shortest_edge, {}, None
     squashes = model.preprocessing.squash is not None
-    may_resize = new_head and requested.preprocessing is None and crop < edge and not squashes
+    is_fixed = squashes or model.preprocessing.keep_scale
+    may_resize = new_head and requested.preprocessing is None and crop < edge and not is_fixed
     may_choose = requested.criterion is None and samples_points(model)
     may_weigh = may_choose and selects_queries(model) and not squashes
     side = typical_object_side(dataset) if may_resize or may_weigh else 0.0

@@ -49,6 +49,7 @@ from unimask.datasets.objects.via import find_via
 from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.objects.youtube_vis import find_youtube_vis
 from unimask.datasets.scenes.find import find_scenes
+from unimask.datasets.scenes.find_class_maps import find_class_maps
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.datasets.tables.metadata import find_metadata
@@ -79,6 +80,7 @@ FORMATS: tuple[tuple[str, Finder], ...] = (
     ("Supervisely", find_supervisely),
     ("Label Studio", find_label_studio),
     ("GeoTIFF scenes", find_scenes),
+    ("GeoTIFF class maps", find_class_maps),
     ("GeoJSON", find_geojson),
     ("VIA", find_via),
     ("Hugging Face image folder", find_metadata),
@@ -132,6 +134,7 @@ FORMAT_ALIASES = {
     "Label Studio": "labelstudiojson labelstudiomin jsonmin",
     "GeoJSON": "qupath",
     "GeoTIFF scenes": "geotiff scenes spacenet geopackage",
+    "GeoTIFF class maps": "geotiffmaps geotiffmasks",
     "YouTube-VIS": "ytvis ytvos youtubevos ovis",
     "Segment Anything": "sam sa1b",
     "Datumaro": "datumarojson",

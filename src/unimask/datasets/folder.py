@@ -23,6 +23,7 @@ from unimask.datasets.interface import (
     add_notes,
 )
 from unimask.datasets.objects.coco_find import PANOPTIC
+from unimask.datasets.scenes.find_class_maps import FORMAT as CLASS_MAPS
 from unimask.datasets.splits import Subset, can_be_divided
 from unimask.errors import DataError, SettingsError, UnimaskError
 
@@ -250,7 +251,8 @@ def ordered_splits(detected: DetectedDataset, needed_split: str | None) -> Itera
 
 def has_own_maps(detected: DetectedDataset) -> bool:
     """Return whether a format stores its labels in maps, which would also be read as such."""
-    return detected.format == PANOPTIC or detected.evidence == Evidence.LAYOUT
+    own = detected.format in (PANOPTIC, CLASS_MAPS)
+    return own or detected.evidence == Evidence.LAYOUT
 
 
 def is_damaged_format(detected: DetectedDataset, reason: DataError) -> bool:

@@ -182,8 +182,8 @@ def check_chip_options(dataset: Dataset, bands: tuple[int, ...] | None, chip: in
     if (bands is not None or chip is not None) and chip_side(dataset) is None:
         option = "bands" if bands is not None else "chip"
         raise SettingsError(
-            f"{option} (--{option}) applies to scenes of GeoTIFF, but {dataset.name} has "
-            f"{dataset_info(dataset).format}: omit it"
+            f"{option} (--{option}) applies to scenes of GeoTIFF, but {dataset.name} is read as "
+            f"{dataset_info(dataset).format}: omit it, or pass --format geotiff or geotiff-maps"
         )
 
 

@@ -240,6 +240,17 @@ def test_files_belong_to_scenes_of_their_names_even_at_one_place(tmp_path):
     assert "scenes without a file of labels are left out: 1" in describe(dataset)
 
 
+def test_splits_of_images_alone_do_not_mix_dates_of_one_place(tmp_path):
+    for split, number in (("train", 1), ("train", 2), ("val", 3)):
+        folder = tmp_path / "images" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        write_raster(folder / f"date{number}.tif", noise(number))
+        geometries = [place(shape, UTM) for shape in random_geometries(number, count=3 * number)]
+        write_labels(tmp_path / f"labels/date{number}.geojson", geometries, [{}] * len(geometries))
+    train, val = open_train_and_val(tmp_path, chip=512)
+    assert train.count_things().tolist() == [3, 6] and val.count_things().tolist() == [9]
+
+
 def test_geopackage_and_void_classes(tmp_path):
     import pyogrio
     import shapely
@@ -426,3 +437,83 @@ def test_pixel_geojson_beside_georeferenced_images_stays_in_pixels(tmp_path):
     assert dataset.info.format == "GeoJSON" and len(dataset) == 1
     with pytest.raises(SettingsError, match=r"chip \(--chip\) applies to scenes of GeoTIFF"):
         open_dataset(tmp_path, chip=512)
+
+
+def write_class_maps(folder, values, count=3, dtype=np.uint16, **options):
+    """Write scenes of 16-bit bands with class maps of random blocks of values, and return these."""
+    maps = []
+    for number in range(count):
+        transform = (*UTM[:2], UTM[2] + 300 * number, *UTM[3:])
+        blocks = np.random.default_rng(number).choice(values, (15, 20))
+        maps.append(blocks.repeat(10, axis=0).repeat(10, axis=1).astype(np.uint8))
+        for name, pixels in (
+            ("images", noise(number, dtype=dtype)),
+            ("masks", maps[-1][..., None]),
+        ):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            write_raster(
+                folder / name / f"scene{number}.tif",
+                pixels,
+                transform,
+                **(options if name == "masks" else {}),
+            )
+    return maps
+
+
+def test_class_maps_on_the_ground(tmp_path):
+    maps = write_class_maps(tmp_path, [0, 1, 2, 9], nodata=9)
+    (tmp_path / "classes.txt").write_text("water\nforest\nfield\n")
+    dataset = open_dataset(tmp_path, chip=64)
+    assert dataset.info.format == "GeoTIFF class maps" and dataset.info.tasks == ("semantic",)
+    assert dataset.labels.names == ("water", "forest", "field") and not dataset.labels.things
+    scenes = {scene.scene.path.stem: number for number, scene in enumerate(dataset.scenes)}
+    for index, (labelled, window) in enumerate(dataset.chips):
+        sample = dataset[index]
+        expected = np.full((64, 64), -1)
+        truth = maps[scenes[labelled.scene.path.stem]].astype(int)
+        part = truth[window.row : window.bottom, window.column : window.right]
+        expected[: part.shape[0], : part.shape[1]] = np.where(part == 9, -1, part)
+        table = np.concatenate([[-1], sample.label_ids])
+        np.testing.assert_array_equal(table[sample.front], expected)
+        ignored = np.zeros((64, 64), bool) if sample.ignored is None else sample.ignored
+        np.testing.assert_array_equal(ignored, expected < 0)
+    train, val = open_train_and_val(tmp_path, chip=64)
+    assert len(train.scenes) == 2 and len(val.scenes) == 1
+
+
+def test_names_of_class_maps(tmp_path):
+    import rasterio
+
+    maps = write_class_maps(tmp_path, [0, 255], count=2)
+    assert open_dataset(tmp_path).labels.names == ("background", "foreground")
+    assert open_dataset(tmp_path, names=("land", "roof")).labels.names == ("land", "roof")
+    (sample,) = [open_dataset(tmp_path)[0]]
+    assert sample.mask(2)[:150, :200].sum() == (maps[0] == 255).sum()
+    write_class_maps(tmp_path, [3, 7, 255], count=2)
+    assert open_dataset(tmp_path).labels.names == ("class 3", "class 7")
+    with rasterio.open(tmp_path / "masks/scene0.tif", "r+") as file:
+        file.update_tags(1, **{"3": "road", "7": "rail"})
+    assert open_dataset(tmp_path).labels.names == ("road", "rail")
+
+
+def test_class_maps_that_do_not_fit_have_one_line(tmp_path):
+    write_class_maps(tmp_path / "small", [0, 1])
+    write_raster(tmp_path / "small/masks/scene1.tif", np.zeros((75, 100, 1), np.uint8))
+    with pytest.raises(DataError, match=r"scene1\.tif \(100 x 75 pixels\) does not lie on"):
+        open_dataset(tmp_path / "small")
+    write_class_maps(tmp_path / "float", [0, 1])
+    place_on_ground = (*UTM[:2], UTM[2] + 300, *UTM[3:])
+    floats = np.zeros((150, 200, 1), np.float32)
+    write_raster(tmp_path / "float/masks/scene1.tif", floats, place_on_ground)
+    with pytest.raises(DataError, match=r"is no class map, it has 1 bands of float32"):
+        open_dataset(tmp_path / "float")
+
+
+def test_8_bit_rasters_with_maps_stay_images_unless_chips_are_requested(tmp_path):
+    write_class_maps(tmp_path, [0, 1, 2], dtype=np.uint8)
+    dataset = open_dataset(tmp_path)
+    assert dataset.info.format.startswith("semantic maps") and len(dataset) == 3
+    chips = open_dataset(tmp_path, format="geotiff-maps", chip=64)
+    assert chips.info.format == "GeoTIFF class maps" and len(chips) == 36
+    with pytest.raises(SettingsError, match="or pass --format geotiff or geotiff-maps"):
+        open_dataset(tmp_path, chip=64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
 from unimask.datasets.maps.interpretation import BINARY_CLASSES, Interpretation
@@ -57,6 +57,18 @@ class Classes:
             DataError: The map cannot be read, or has a value without a class.
         """
         codes = read_colours(file) if self.coloured else read_numbers(file)
+        return self.look_up(codes, file)
+
+    def look_up(self, codes: Shaped[np.ndarray, "..."], file: MapFile) -> Int[np.ndarray, "..."]:
+        """Return the label ids of values or packed colours, `IGNORED` for unlabelled pixels.
+
+        Args:
+            codes: Values or packed colours.
+            file: Map that they are from, for messages.
+
+        Raises:
+            DataError: A value has no class.
+        """
         if self.threshold is not None:
             ids = np.array([label for _, label in sorted(self.label_of.items())], np.int32)
             return ids[(codes >= self.threshold).astype(np.int32)]

@@ -19,7 +19,12 @@ from unimask.datasets.objects.collector import group_by_split, notes_on_files
 from unimask.datasets.scenes.chips import check_chip_side
 from unimask.datasets.scenes.classes import PolygonClasses
 from unimask.datasets.scenes.dataset import ChipDataset, LabelledScene
-from unimask.datasets.scenes.pairing import Placement, misplaced_error, pair_by_name
+from unimask.datasets.scenes.pairing import (
+    NamePairs,
+    Placement,
+    misplaced_error,
+    pair_by_name,
+)
 from unimask.datasets.scenes.recognition import is_map, list_rasters, list_vector_files
 from unimask.datasets.scenes.scene import Scene, SceneReader
 from unimask.datasets.scenes.scene_objects import SceneObjects
@@ -86,7 +91,9 @@ class SceneFolder:
         scenes, notes = open_scenes(self.splits[split], reader)
         classes = PolygonClasses(self.folder, list(self.vectors.values()), options)
         files = [self.vectors[path] for path in self.files_of_split(split)]
-        labelled, more = label_scenes(scenes, files, classes)
+        rasters = [path for paths in self.splits.values() for path in paths]
+        pairs = pair_by_name(rasters, self.files)
+        labelled, more = label_scenes(scenes, files, classes, pairs)
         notes = [classes.note, "what no polygon covers is background", *notes, *more]
         count = f"{len(labelled)} scene{'' if len(labelled) == 1 else 's'}"
         text = f"{count} in chips of {side} x {side} pixels; {'; '.join(notes)}"
@@ -151,24 +158,34 @@ def without_layers(scenes: Sequence[Scene]) -> list[Scene]:
 
 
 def label_scenes(
-    scenes: Sequence[Scene], files: Sequence[VectorFile], classes: PolygonClasses
+    scenes: Sequence[Scene],
+    files: Sequence[VectorFile],
+    classes: PolygonClasses,
+    pairs: NamePairs | None,
 ) -> tuple[list[LabelledScene], list[str]]:
     """Assign polygons to scenes, and return notes on what is left out.
 
     A scene has the polygons of the file of its name; if names differ, those at its place.
 
+    Args:
+        scenes: Scenes of a split.
+        files: Files of polygons of the split.
+        classes: Classes of the polygons.
+        pairs: Files of each scene by name; None if names differ.
+
     Raises:
         DataError: All polygons of a file lie elsewhere.
     """
-    pairs = pair_by_name([scene.path for scene in scenes], [file.path for file in files])
     named = {file.path.stem for file in files}
     placement = Placement()
     label_ids = {id(file): classes.read(file) for file in files}
     used = {id(file): np.zeros(len(file.shapes), bool) for file in files}
     labelled: list[LabelledScene] = []
     unlabelled: list[Path] = []
-    for index, scene in enumerate(scenes):
-        own = files if pairs is None else [files[number] for number in pairs.get(index, ())]
+    by_path = {file.path: file for file in files}
+    for scene in scenes:
+        names = by_path if pairs is None else pairs.get(scene.path, ())
+        own = [by_path[path] for path in names if path in by_path]
         shapes, ids = [np.zeros(0, object)], [np.zeros(0, np.int64)]
         for file in own:
             placed = placement.place(file, scene)
@@ -196,7 +213,7 @@ def label_scenes(
 def check_places(
     scenes: Sequence[Scene],
     files: Sequence[VectorFile],
-    pairs: Mapping[int, Sequence[int]] | None,
+    pairs: NamePairs | None,
     used: Mapping[int, np.ndarray],
 ) -> None:
     """Test that each file that belongs to a scene by its name, or any file, has polygons in one.
@@ -204,16 +221,15 @@ def check_places(
     Raises:
         DataError: It has none.
     """
+    empty = [file for file in files if len(file.shapes) and not used[id(file)].any()]
     if pairs is None:
-        if not any(found.any() for found in used.values()):
-            file = next((file for file in files if len(file.shapes)), None)
-            if file is not None:
-                raise misplaced_error(file, scenes)
+        if empty and not any(found.any() for found in used.values()):
+            raise misplaced_error(empty[0], scenes)
         return
-    for index, numbers in pairs.items():
-        for number in numbers:
-            if len(files[number].shapes) and not used[id(files[number])].any():
-                raise misplaced_error(files[number], [scenes[index]])
+    for file in empty:
+        own = [scene for scene in scenes if file.path in pairs.get(scene.path, ())]
+        if own:
+            raise misplaced_error(file, own)
 
 
 def describe_files(files: Sequence[VectorFile], used: Mapping[int, np.ndarray]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,37 +57,48 @@ class Placement:
         return self.placed[key]
 
 
-def pair_by_name(scenes: Sequence[Path], files: Sequence[Path]) -> dict[int, list[int]] | None:
-    """Return the indices of the label files of each scene by their names; None if names differ.
+NamePairs = Mapping[Path, Sequence[Path]]
+"""Label files of each scene."""
+
+
+def pair_by_name(scenes: Sequence[Path], files: Sequence[Path]) -> NamePairs | None:
+    """Return the label files of each scene by their names; None if names differ.
 
     Names agree if they are equal, or if their last words are and contain a number, such as
     RGB_AOI_2_img7 and buildings_AOI_2_img7.
+
+    Args:
+        scenes: Rasters of all splits.
+        files: Label files of all splits.
     """
-    stems = defaultdict(list)
-    for index, path in enumerate(scenes):
-        stems[path.stem].append(index)
-    pairs: dict[int, list[int]] = defaultdict(list)
-    if all(path.stem in stems for path in files):
-        for number, path in enumerate(files):
-            for index in stems[path.stem]:
-                pairs[index].append(number)
-        return dict(pairs)
+    by_stem = group_paths(scenes, lambda path: path.stem)
+    if all(path.stem in by_stem for path in files):
+        labels = group_paths(files, lambda path: path.stem)
+        return {path: labels[stem] for stem in labels for path in by_stem[stem]}
     for count in range(MAX_WORDS, 0, -1):
-        by_end = index_by_end(scenes, count)
-        ends = index_by_end(files, count)
-        if len(ends) == len(files) and ends.keys() <= by_end.keys():
-            return {index: ends[end] for end in ends for index in by_end[end]}
+        by_end = group_paths(scenes, partial(last_words, count=count))
+        labels = group_paths(files, partial(last_words, count=count))
+        is_unique = max(map(len, labels.values())) == 1
+        if None not in labels and is_unique and labels.keys() <= by_end.keys():
+            return {path: labels[end] for end in labels for path in by_end[end]}
     return None
 
 
-def index_by_end(paths: Sequence[Path], count: int) -> dict[str, list[int]]:
-    """Return the indices of paths by the last words of their names, if these have a number."""
-    ends: dict[str, list[int]] = defaultdict(list)
-    for index, path in enumerate(paths):
-        words = SEPARATORS.split(path.stem.lower())[-count:]
-        if len(words) == count and any(map(str.isdigit, "".join(words))):
-            ends["_".join(words)].append(index)
-    return ends
+def group_paths(
+    paths: Sequence[Path], key: Callable[[Path], str | None]
+) -> dict[str | None, list[Path]]:
+    """Return paths by a key."""
+    groups: dict[str | None, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[key(path)].append(path)
+    return groups
+
+
+def last_words(path: Path, count: int) -> str | None:
+    """Return the last words of a name if they have a number; None if not, or if it is shorter."""
+    words = SEPARATORS.split(path.stem.lower())[-count:]
+    has_number = any(map(str.isdigit, "".join(words)))
+    return "_".join(words) if len(words) == count and has_number else None
 
 
 def misplaced_error(file: VectorFile, scenes: Sequence[Scene]) -> DataError:

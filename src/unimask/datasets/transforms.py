@@ -9,6 +9,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from unimask.config import PreprocessingConfig
 from unimask.datasets.sample import Sample
+from unimask.datasets.stains import change_stains
 from unimask.processing.preprocess import input_size, resize_image, stretch_intensities
 
 ImageArray = UInt8[np.ndarray, "h w c"]
@@ -29,6 +30,8 @@ class Augmentation:
         gamma: Maximum absolute logarithm of the exponent applied to intensities.
         invert: Probability of inverting the intensities.
         grey: Probability of converting to greyscale.
+        stain: Maximum relative change of the amount of each stain, for microscopy of stained
+            tissue; grey images are not changed.
         noise: Maximum standard deviation of Gaussian noise, in grey values.
         blur: Maximum radius of Gaussian blur, in pixels.
     """
@@ -42,6 +45,7 @@ class Augmentation:
     gamma: float = 0.0
     invert: float = 0.0
     grey: float = 0.0
+    stain: float = 0.0
     noise: float = 0.0
     blur: float = 0.0
 
@@ -148,8 +152,11 @@ def transform_arrays(sample: Sample, transform: Callable[[np.ndarray], np.ndarra
 def change_colours(
     image: ImageArray, settings: Augmentation, random: np.random.Generator
 ) -> ImageArray:
-    """Change tone, colour, noise and sharpness; saturation and greyscale apply to RGB only."""
-    image, coloured = change_tones(image, settings, random), image.shape[2] == 3
+    """Change stains, tone, colour, noise and sharpness; colours change in RGB images only."""
+    coloured = image.shape[2] == 3
+    if settings.stain and coloured:
+        image = change_stains(image, settings.stain, random)
+    image = change_tones(image, settings, random)
     if settings.colour and coloured:
         factor = 1 + random.uniform(-settings.colour, settings.colour)
         image = np.asarray(ImageEnhance.Color(Image.fromarray(image)).enhance(factor))

@@ -49,8 +49,13 @@ class TileSegments:
     stuff_scores: dict[int, float]
 
     def label_strips(self) -> Iterator[Int16[np.ndarray, "h w"]]:
-        """Yield the label map in strips of `BLOCK` rows."""
-        return regroup_rows(read_strips(self.strips, self.size[1]), BLOCK)
+        """Yield the label map in strips of `BLOCK` rows, without stuff that no tile accepted."""
+        strips = regroup_rows(read_strips(self.strips, self.size[1]), BLOCK)
+        if self.task != "panoptic":
+            return strips
+        accepted = np.zeros(len(self.labels) + 1, np.int16)
+        accepted[[label + 1 for label in self.stuff_scores]] = 1
+        return (strip * accepted[-strip] for strip in strips)
 
 
 class Thing(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -17,9 +16,14 @@ from unimask.processing.candidates import MAX_CANDIDATES, instance_candidates, p
 from unimask.processing.instance import Instance, instances, remove_hidden_instances
 from unimask.processing.panoptic import PanopticSegment, panoptic
 from unimask.processing.postprocess import semantic_segments
-from unimask.processing.tiled.scores import TileLogits, semantic_scores, stuff_scores
+from unimask.processing.tiled.scores import (
+    TileLogits,
+    accepted_stuff,
+    semantic_scores,
+    stuff_scores,
+)
 from unimask.results import Candidate, Segment
-from unimask.tiling.blending import LABEL_DTYPE, ClassBlender, WriteBlock, first_of_best
+from unimask.tiling.blending import ClassBlender, WriteBlock, first_of_best
 from unimask.tiling.compose import encode_segments, paste_objects
 from unimask.tiling.masks import PlacedMask
 from unimask.tiling.seams import JoinedObject, ObjectJoiner, TileObject
@@ -205,7 +209,12 @@ class InstanceCollector(TileCollector):
 
 
 class PanopticCollector(TileCollector):
-    """Things joined across borders, over stuff from blended scores."""
+    """Things joined across borders, over stuff from blended semantic scores.
+
+    The panoptic rule could reject the stuff of one tile and accept it in the next, which would cut
+    it at their border. Its scores decide instead, except for classes that are rejected in all tiles
+    and for an image of one tile.
+    """
 
     VOID = 0
 
@@ -237,19 +246,24 @@ class PanopticCollector(TileCollector):
                 score, area = self.stuff.get(segment.label_id, (0.0, 0))
                 part = segment.rle.area
                 self.stuff[segment.label_id] = StuffScore(score + segment.score * part, area + part)
-        self.scores.add(tile, *stuff_scores(logits, segments, is_thing))
+        self.scores.add(
+            tile,
+            *(
+                accepted_stuff(logits, segments, is_thing)
+                if len(self.rules.grid) == 1
+                else stuff_scores(logits, is_thing)
+            ),
+        )
         things = [segment for segment in segments if is_thing[segment.label_id]]
         self.joiner.add(tile, self.place_objects(tile, things))
 
     def decide(
         self, classes: tuple[int, ...], scores: Float[Tensor, "c h w"]
     ) -> Int[Tensor, "h w"]:
-        """Return -1 - class of the best stuff, 0 where most of the weight is void or things."""
-        if classes[-1] < len(self.rules.labels):
-            return -1 - first_of_best(classes, scores)[0]
-        if len(classes) == 1:
-            return torch.zeros(scores.shape[1:], dtype=LABEL_DTYPE)
-        return (-1 - first_of_best(classes[:-1], scores[:-1])[0]).where(scores[-1] < 0.5, 0)
+        """Return -1 - class of the best stuff, 0 where it is not better than the last class."""
+        others = len(self.rules.labels)
+        labels = first_of_best(classes[::-1], scores.flip(0))[0]
+        return (-1 - labels).where(labels < others, 0)
 
     def finish(self) -> tuple[Segment, ...]:
         """Return things in descending order of score, then stuff."""
@@ -257,14 +271,18 @@ class PanopticCollector(TileCollector):
         things = paste_objects(self.ids, self.joined_objects(), rules.overlap_threshold)
         objects, stuff = encode_segments(self.ids, len(things))
         items = [(things[n - 1].label_id, things[n - 1].score, rle) for n, rle in objects.items()]
-        items += [(label, self.stuff_score(label), rle) for label, rle in sorted(stuff.items())]
+        items += [
+            (label, self.stuff_score(label), rle)
+            for label, rle in sorted(stuff.items())
+            if label in self.stuff
+        ]
         return tuple(
             Segment.from_rle(labels, label, rle, id=index, score=score)
             for index, (label, score, rle) in enumerate(items, start=1)
         )
 
     def stuff_score(self, label_id: int) -> float:
-        """Return the mean score of a stuff class over the tiles, weighted by area."""
+        """Return the mean score of a stuff class over the tiles that accept it, by area."""
         score, area = self.stuff[label_id]
         return score / area
 

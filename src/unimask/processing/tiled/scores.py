@@ -77,28 +77,31 @@ def semantic_scores(tile: TileLogits, *, resize_scores: bool, with_total: bool) 
     return ClassScores(tuple(names), maps if size == tile.original_size else scaled(maps, tile))
 
 
-def stuff_scores(
+def stuff_scores(tile: TileLogits, is_thing: tuple[bool, ...]) -> ClassScores:
+    """Return the semantic scores of stuff in a tile, and as one more class the best of things."""
+    semantic = semantic_scores(tile, resize_scores=False, with_total=False)
+    maps, flags = semantic.scores, [is_thing[label] for label in semantic.classes]
+    things = maps[[index for index, flag in enumerate(flags) if flag]]
+    stuff = [index for index, flag in enumerate(flags) if not flag]
+    best = things.amax(0) if len(things) else maps.new_zeros(maps.shape[1:])
+    classes = (*(semantic.classes[index] for index in stuff), len(is_thing))
+    return ClassScores(classes, torch.cat([maps[stuff], best[None]]))
+
+
+def accepted_stuff(
     tile: TileLogits, segments: list[PanopticSegment], is_thing: tuple[bool, ...]
 ) -> ClassScores:
-    """Compute the scores of stuff in a tile for which the panoptic rule accepted `segments`.
+    """Return the stuff among `segments` as scores: 1 for the class of a pixel, 0 for others.
 
-    The score of a stuff class is the highest product of class score and mask probability over its
-    accepted queries. One more class, the last, is 1 at pixels that are void or belong to things.
+    One more class, the last, is 1 at pixels that are void or belong to things.
     """
     stuff = [segment for segment in segments if not is_thing[segment.label_id]]
-    size = tile.original_size
-    num_classes = tile.class_logits.shape[1] - 1
-    probs = tile.class_logits.float().softmax(-1)
-    ordered = sorted(stuff, key=lambda segment: segment.label_id)
-    scores = probs.new_zeros(len(ordered) + 1, *size)
+    scores = torch.zeros(len(stuff) + 1, *tile.original_size)
     scores[-1] = 1
-    for row, segment in zip(scores, ordered, strict=False):
-        queries = torch.tensor(segment.queries, device=probs.device)
-        for part, logits in resized_masks(tile, queries, size):
-            score = probs[part, segment.label_id, None, None]
-            torch.maximum(row, logits.sigmoid_().mul_(score).amax(0), out=row)
-        scores[-1][torch.from_numpy(segment.rle.to_mask().copy()).to(probs.device)] = 0
-    return ClassScores((*(segment.label_id for segment in ordered), num_classes), scores)
+    for row, segment in zip(scores, stuff, strict=False):
+        mask = torch.from_numpy(segment.rle.to_mask().copy())
+        row[mask], scores[-1][mask] = 1, 0
+    return ClassScores((*(segment.label_id for segment in stuff), len(is_thing)), scores)
 
 
 def resized_masks(

@@ -6,7 +6,7 @@ LAYERS = (
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
     ("processing", "tracking"),
-    ("rasters",),
+    ("rasters", "video"),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),
     ("runtimes",),

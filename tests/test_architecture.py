@@ -155,6 +155,7 @@ WIDE_CALLS = {
     ("cli", "predict"),
     ("cli", "serve"),
     ("cli", "slide"),
+    ("cli", "track"),
     ("cli", "train"),
     ("cli", "evaluate"),
     ("cli", "export"),

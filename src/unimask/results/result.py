@@ -162,19 +162,21 @@ class Result:
         image = self.image
         if image is None:
             image = np.full((*self.size, 3), 96, np.uint8)
-        shapes = [
+        return draw_overlay(image, self.drawn_segments(), legend=legend)
+
+    def drawn_segments(self) -> list[DrawnSegment]:
+        """Return the segments as they are drawn; tracked objects have the number of their track."""
+        return [
             DrawnSegment(
-                s.label,
-                s.label_id,
-                s.is_thing and self.task != "semantic",
+                *(s.label, s.label_id, s.is_thing and self.task != "semantic"),
                 s.score,
                 s.box,
                 *s.rle.runs,
                 dataset_colour=self.labels.colour(s.label_id),
+                number=s.track_id,
             )
             for s in self.segments
         ]
-        return draw_overlay(image, shapes, legend=legend)
 
     def show(self) -> None:
         """Open the drawing in the system's image viewer."""
@@ -187,10 +189,8 @@ class Result:
 
         `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB ids,
         semantic as label ids (8-bit, 255 for unlabelled pixels; from 255 classes on 16-bit and
-        65535), instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and, per
-        segment, id, label, label_id, category_id, is_thing, score, area, box, the mask as COCO run
-        lengths, and `track_id` if it has one. `STEM_confidence.png` is `confidence` as a 16-bit
-        image, 65535 for 1.
+        65535), instance as 16-bit ids. `STEM.json` holds `to_dict()`, with masks as COCO run
+        lengths. `STEM_confidence.png` is `confidence` as a 16-bit image, 65535 for 1.
 
         Files that an earlier call wrote are replaced unless they were changed since. `unimask.json`
         lists the written files with their hashes; other files are left alone.
@@ -240,7 +240,7 @@ class Result:
         return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint16).T))
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything except pixels as plain values that JSON can hold."""
+        """Return everything except pixels as plain values; `track_id` only of tracked segments."""
         return {
             "task": self.task,
             "image": None if self.path is None else str(self.path),

@@ -43,8 +43,17 @@ class Legend:
     font_size: float
 
     @classmethod
-    def fit(cls, entries: list[Entry], height: int, font_size: float) -> "Legend":
-        """Build the legend for a drawing of this height in pixels, with as many entries as fit."""
+    def fit(
+        cls, entries: list[Entry], height: int, font_size: float, width: int | None = None
+    ) -> "Legend":
+        """Build the legend for a drawing, with as many entries as fit.
+
+        Args:
+            entries: Lines of the panel.
+            height: Height of the drawing in pixels.
+            font_size: Font size in pixels.
+            width: Width of the panel in pixels; None for that of its text.
+        """
         font, line = load_font(font_size), font_size * 1.7
         max_entries = max(1, int((height - line) // line))
         hidden, text = len(entries) - max_entries, ""
@@ -52,11 +61,11 @@ class Legend:
             entries = entries[: max_entries - 1] if max_entries > 1 else entries[:1]
             text = f"and {hidden + 1} more"
         names = max([font.getlength(entry.name) for entry in entries] + [font.getlength(text)])
-        amounts = max(font.getlength(entry.amount) for entry in entries)
+        amounts = max((font.getlength(entry.amount) for entry in entries), default=0.0)
         return cls(
             entries,
             text,
-            int(names + amounts + 4.2 * line),
+            int(names + amounts + 4.2 * line) if width is None else width,
             max(height, int(line * (len(entries) + bool(text) + 1))),
             font_size,
         )

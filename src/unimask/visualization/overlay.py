@@ -28,7 +28,10 @@ STRIP_PIXELS = 2**19
 """Number of pixels that are tinted at a time."""
 
 MAX_UNFILTERED_CHIPS = 12
-"""With more objects than this, only those large enough to contain their label get one."""
+"""With more objects than this, only those large enough to contain their label get one.
+
+Numbered ones get their number only.
+"""
 
 MAX_CHIPS = 60
 """With more objects than this, labels would hide the image: only the legend counts them."""
@@ -43,6 +46,8 @@ class DrawnSegment(NamedTuple):
 
     `is_object` is True for objects that are distinguished from each other; other segments take the
     colour of their class, which is `dataset_colour`, or chosen by the palette if that is None.
+    `number` is the number of an object within a sequence of images: it decides its colour, and is
+    drawn instead of the score; None numbers the objects of the image.
     """
 
     name: str
@@ -53,6 +58,7 @@ class DrawnSegment(NamedTuple):
     starts: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"]
     dataset_colour: Colour | None = None
+    number: int | None = None
 
     @property
     def area(self) -> int:
@@ -61,23 +67,42 @@ class DrawnSegment(NamedTuple):
 
 
 def draw_overlay(
-    image: UInt8[np.ndarray, "h w 3"], segments: list[DrawnSegment], *, legend: bool = True
+    image: UInt8[np.ndarray, "h w 3"],
+    segments: list[DrawnSegment],
+    *,
+    legend: bool = True,
+    legend_width: int | None = None,
 ) -> Image.Image:
-    """Draw fills, contours, labels and a legend over an image; small segments are on top."""
+    """Draw fills, contours, labels and a legend over an image; small segments are on top.
+
+    Args:
+        image: Image.
+        segments: Segments.
+        legend: Whether to draw a legend on the right, if there are segments.
+        legend_width: Width of the legend in pixels, which is then drawn in any case, so that all
+            frames of a video have one size; None for the width of its text.
+    """
     renamed = [shape._replace(name=display_name(shape.name)) for shape in segments]
     order = sorted(renamed, key=lambda shape: (shape.is_object, -shape.area))
     height, width = image.shape[:2]
     factor = max(1, round(MIN_SIDE / max(height, width)))
     size = (height * factor, width * factor)
-    font_size = float(np.clip(max(size) / 55, 12, 60))
+    font_size = choose_font_size(size)
     entries = legend_entries(order, height * width) if legend else []
-    legend_panel = Legend.fit(entries, size[0], font_size) if entries else None
+    legend_panel = None
+    if legend and (entries or legend_width):
+        legend_panel = Legend.fit(entries, size[0], font_size, legend_width)
     board = legend_panel.create_canvas(size) if legend_panel else Image.new("RGB", size[::-1])
     tint_image(board, enlarge(image, factor), paint_index(order, (height, width)), order, factor)
     add_chips(board, size, order, segment_colours(order), factor, font_size)
     if legend_panel:
         legend_panel.draw(board, size)
     return board
+
+
+def choose_font_size(size: tuple[int, int]) -> float:
+    """Return the font size for a drawing of this height and width in pixels."""
+    return float(np.clip(max(size) / 55, 12, 60))
 
 
 def tint_image(
@@ -147,7 +172,8 @@ def segment_colours(segments: list[DrawnSegment]) -> list[Colour]:
     for segment in segments:
         if segment.is_object:
             numbers[segment.label_id] += 1
-        number = numbers[segment.label_id] if segment.is_object else 0
+        number = numbers[segment.label_id] if segment.number is None else segment.number
+        number = number if segment.is_object else 0
         colours.append(object_colour(segment.label_id, number, segment.dataset_colour))
     return colours
 
@@ -255,18 +281,29 @@ def add_chips(
     objects = [(s, c) for s, c in zip(segments, colours, strict=True) if s.is_object]
     if not objects or len(objects) > MAX_CHIPS:
         return
+    is_crowded = len(objects) > MAX_UNFILTERED_CHIPS
     chips = [
         Chip(
-            segment.name if segment.score is None else f"{segment.name} {segment.score:.0%}",
+            chip_text(segment, is_crowded),
             tuple(side * factor for side in segment.box),  # type: ignore[arg-type]
             colour,
         )
         for segment, colour in sorted(objects, key=lambda pair: -pair[0].area)
     ]
     font = load_font(font_size)
-    if len(chips) > MAX_UNFILTERED_CHIPS:
+    if is_crowded and any(segment.number is None for segment, _ in objects):
         chips = [chip for chip in chips if fits_inside(chip, font)]
     draw_chips(board, place_chips(chips, font, size), font)
+
+
+def chip_text(segment: DrawnSegment, is_crowded: bool) -> str:
+    """Return the label of an object: its class, and its number or else its score.
+
+    Among many objects, the number alone.
+    """
+    if segment.number is not None:
+        return str(segment.number) if is_crowded else f"{segment.name} {segment.number}"
+    return segment.name if segment.score is None else f"{segment.name} {segment.score:.0%}"
 
 
 def fits_inside(chip: Chip, font: Font) -> bool:

@@ -58,7 +58,7 @@ class RasterOptions:
                 f"--polygons {self.polygons}: pass {', '.join(known)} or both, or none"
             )
         return {
-            "bands": parse_bands(self.bands),
+            "bands": parse_bands_or_files(self.bands),
             "polygons": formats,
             "tolerance": self.tolerance,
             "areas": self.areas or None,
@@ -67,7 +67,7 @@ class RasterOptions:
     @property
     def joins_files(self) -> bool:
         """Whether several files make one image: a mosaic, or bands in a file each."""
-        return self.mosaic or isinstance((parse_bands(self.bands) or (0,))[0], str)
+        return self.mosaic or isinstance((parse_bands_or_files(self.bands) or (0,))[0], str)
 
     def join_files(
         self, sources: Sequence[str], to: str | None, tile: str, *, confidence: bool, tta: bool
@@ -155,7 +155,7 @@ def check_joined(to: str | None, tile: str, *, confidence: bool, tta: bool) -> N
         raise SettingsError(f"{option} does not go with images of several files: omit it")
 
 
-def parse_bands(text: str | None) -> tuple[int, ...] | tuple[str, ...] | None:
+def parse_bands_or_files(text: str | None) -> tuple[int, ...] | tuple[str, ...] | None:
     """Parse the option --bands: numbers of bands, or else names of files.
 
     Raises:

@@ -1,6 +1,6 @@
 """Check a labelled folder for errors in one call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from unimask.datasets import Dataset
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import DatasetOptions, check_chip_options, dataset_info
 from unimask.datasets.objects.coco_instances import CocoInstances
+from unimask.datasets.scenes.dataset import ChipDataset
+from unimask.datasets.scenes.overlaps import find_shared_ground
 from unimask.datasets.windows import set_window
 from unimask.processing.value_ranges import collect_range_warnings
 
@@ -131,6 +133,7 @@ def check(
     problems += [
         f for name, opened in folder.datasets.items() for f in find_repeated_ids(name, opened)
     ]
+    problems += find_overlapping_scenes(folder.datasets)
     problems = sorted(
         problems + find_range_problems(ranges), key=lambda finding: not finding.severe
     )
@@ -149,6 +152,27 @@ def find_repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
         return []
     message = f"{split}: {format_count(len(repeated), 'annotation id')} used more than once: "
     return [Finding(False, f"{message}{format_names(list(map(str, repeated)))}; renumber them")]
+
+
+def find_overlapping_scenes(datasets: Mapping[str, Dataset]) -> list[Finding]:
+    """Return a finding on scenes of other splits that show ground of the training scenes."""
+    scenes = {
+        name: [each.scene for each in dataset.scenes]
+        for name, dataset in datasets.items()
+        if isinstance(dataset, ChipDataset)
+    }
+    train = scenes.pop("train", [])
+    shared = {name: find_shared_ground(train, others) for name, others in scenes.items() if train}
+    return [
+        Finding(
+            False,
+            f"{format_count(len(paths), 'scene')} of {name} overlap scenes of train: scores would "
+            "be too high; split by place",
+            tuple(map(str, paths)),
+        )
+        for name, paths in shared.items()
+        if paths
+    ]
 
 
 def survey_to_dict(survey: Survey) -> dict[str, object]:

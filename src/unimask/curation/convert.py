@@ -179,7 +179,9 @@ def link_image(path: Path, target: Path) -> None:
         SettingsError: The image is not a file of its own.
     """
     if not path.is_file():
-        raise SettingsError(f"{path} is stored in a table and cannot be linked: omit --link")
+        raise SettingsError(
+            f"{path} is no file of its own, so that it cannot be linked: omit --link"
+        )
     os.symlink(path.resolve(), target)
 
 

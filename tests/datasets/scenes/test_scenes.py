@@ -328,6 +328,17 @@ def test_folders_of_splits_and_single_scenes(tmp_path):
         open_train_and_val(tmp_path / "one")
 
 
+def test_check_reports_scenes_on_the_ground_of_training(tmp_path):
+    from unimask.curation import check
+
+    for split, shift in (("train", 0), ("val", 60), ("test", 500)):
+        place_on_ground = (*UTM[:2], UTM[2] + shift, *UTM[3:])
+        write_scene(tmp_path / split, split, place_on_ground, seed=shift)
+    messages = [finding.message for finding in check(tmp_path, chip=256).findings]
+    assert any(message.startswith("1 scene of val overlap scenes of train") for message in messages)
+    assert not any("of test overlap" in message for message in messages)
+
+
 def test_rasters_beside_scenes_are_left_out(tmp_path):
     write_scene(tmp_path)
     write_raster(tmp_path / "ids.tif", noise()[..., :1])

@@ -1,8 +1,10 @@
 """Groups of scenes that show the same ground."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from unimask.datasets.scenes.scene import Scene
 from unimask.extras import import_extra
@@ -16,6 +18,27 @@ def group_overlapping(scenes: Sequence[Scene]) -> list[list[int]]:
 
     Scenes in different reference systems are compared in degrees.
     """
+    # Imported here because other datasets do not need it.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = find_overlaps(scenes)
+    edges = coo_array((np.ones(len(first)), (first, second)), shape=(len(scenes),) * 2)
+    count, groups = connected_components(edges)
+    return [np.flatnonzero(groups == name).tolist() for name in range(count)]
+
+
+def find_shared_ground(train: Sequence[Scene], val: Sequence[Scene]) -> list[Path]:
+    """Return the scenes for validation that overlap one for training."""
+    first, second = find_overlaps([*train, *val])
+    across = (first < len(train)) & (second >= len(train))
+    return [val[index - len(train)].path for index in np.unique(second[across]).tolist()]
+
+
+def find_overlaps(
+    scenes: Sequence[Scene],
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Return the indices of each pair of scenes that overlap, the smaller index first."""
     shapely = import_extra("shapely", "geo")
     shapes = place_outlines(scenes)
     first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
@@ -24,13 +47,7 @@ def group_overlapping(scenes: Sequence[Scene]) -> list[list[int]]:
     shared = shapely.area(shapely.intersection(shapes[first], shapes[second]))
     areas = shapely.area(shapes)
     overlapping = shared > MIN_SHARED * np.minimum(areas[first], areas[second])
-    # Imported here because other datasets do not need it.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = (np.ones(int(overlapping.sum())), (first[overlapping], second[overlapping]))
-    count, groups = connected_components(coo_array(edges, shape=(len(scenes),) * 2))
-    return [np.flatnonzero(groups == name).tolist() for name in range(count)]
+    return first[overlapping], second[overlapping]
 
 
 def place_outlines(scenes: Sequence[Scene]) -> np.ndarray:

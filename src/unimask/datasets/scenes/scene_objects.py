@@ -38,20 +38,39 @@ class SceneObjects:
         """Return the indices of the objects in a window, from back to front."""
         return np.sort(self.tree.query(window_box(window), predicate="intersects"))
 
+    @cached_property
+    def overlapping(self) -> Bool[np.ndarray, " n"]:
+        """Whether each object shares ground with another; those that only touch do not."""
+        shapely = import_extra("shapely", "geo")
+        first, second = self.tree.query(self.shapes, predicate="intersects")
+        pairs = first < second
+        first, second = first[pairs], second[pairs]
+        shared = ~shapely.touches(self.shapes[first], self.shapes[second])
+        overlapping = np.zeros(len(self.shapes), bool)
+        overlapping[first[shared]] = overlapping[second[shared]] = True
+        return overlapping
+
     def read(self, window: TileWindow, valid: Bool[np.ndarray, "h w"]) -> WindowLabels:
         """Return the objects that have a valid pixel in a window."""
-        ignored = np.zeros((window.height, window.width), bool)
-        layers = [np.zeros(ignored.shape, np.int32)]
-        label_ids: list[int] = []
-        for index in self.find(window).tolist():
+        found = self.find(window)
+        void = self.label_ids[found] == VOID_LABEL
+        ignored = rasterise(self.shapes[found[void]], None, window) > 0
+        found = found[~void]
+        single = found[~self.overlapping[found]]
+        first = rasterise(self.shapes[single], np.arange(1, len(single) + 1), window)
+        first[~valid] = 0
+        present = np.unique(first[first > 0])
+        number = np.zeros(len(single) + 1, np.int32)
+        number[present] = np.arange(1, len(present) + 1)
+        layers, objects = [number[first]], single[present - 1].tolist()
+        for index in found[self.overlapping[found]].tolist():
             place, mask = rasterise_within(self.shapes[index], window)
             mask &= valid[place]
-            if self.label_ids[index] == VOID_LABEL:
-                ignored[place] |= mask
-            elif mask.any():
-                label_ids.append(int(self.label_ids[index]))
-                place_mask(layers, place, mask, len(label_ids))
-        return WindowLabels(np.stack(layers), np.array(label_ids, np.int64), ignored)
+            if mask.any():
+                objects.append(index)
+                place_mask(layers, place, mask, len(objects))
+        label_ids = self.label_ids[np.array(objects, np.int64)].astype(np.int64)
+        return WindowLabels(np.stack(layers), label_ids, ignored & valid)
 
     def count_things(self, windows: Sequence[TileWindow]) -> Int[np.ndarray, " n"]:
         """Count the objects in each window, without ignored regions."""
@@ -90,12 +109,36 @@ def window_box(window: TileWindow) -> Any:
     return import_extra("shapely", "geo").box(*box)
 
 
+def rasterise(
+    shapes: np.ndarray, numbers: Int[np.ndarray, " n"] | None, window: TileWindow
+) -> Int[np.ndarray, "h w"]:
+    """Draw polygons into a window, the later over the earlier.
+
+    Args:
+        shapes: Polygons of shapely in pixels of the scene.
+        numbers: Value of each polygon; None for 1.
+        window: Window of the scene.
+    """
+    if not len(shapes):
+        return np.zeros((window.height, window.width), np.int32)
+    # Moved by one pixel, since rasterio warns that the identity is no place on the ground.
+    moved = import_extra("shapely", "geo").transform(
+        shapes, lambda points: points - (window.column - 1, window.row - 1)
+    )
+    values = np.ones(len(shapes), np.int32) if numbers is None else numbers
+    return import_extra("rasterio.features", "geo").rasterize(
+        list(zip(moved.tolist(), values.tolist(), strict=True)),
+        (window.height, window.width),
+        transform=import_extra("rasterio", "geo").Affine.translation(1, 1),
+        dtype=np.int32,
+    )
+
+
 def rasterise_within(
     shape: Any, window: TileWindow
-) -> tuple[tuple[slice, slice], Bool[np.ndarray, "h w"]]:
+) -> tuple[tuple[slice, slice], Bool[np.ndarray, "i j"]]:
     """Rasterise a polygon where it lies in a window; return the place within the window too."""
-    shapely = import_extra("shapely", "geo")
-    left, top, right, bottom = shapely.bounds(shape)
+    left, top, right, bottom = import_extra("shapely", "geo").bounds(shape)
     rows = np.clip([np.floor(top), np.ceil(bottom)], window.row, window.bottom).astype(int)
     columns = np.clip([np.floor(left), np.ceil(right)], window.column, window.right).astype(int)
     part = TileWindow(
@@ -104,13 +147,6 @@ def rasterise_within(
     place = part.slices_within(window)
     if not part.height or not part.width:
         return place, np.zeros((part.height, part.width), bool)
-    # Moved by one pixel, since rasterio warns that the identity is no place on the ground.
-    moved = shapely.transform(shape, lambda points: points - (part.column - 1, part.row - 1))
-    rasterio = import_extra("rasterio", "geo")
-    mask = import_extra("rasterio.features", "geo").rasterize(
-        [moved],
-        (part.height, part.width),
-        transform=rasterio.Affine.translation(1, 1),
-        dtype=np.uint8,
-    )
-    return place, mask.astype(bool)
+    shapes = np.empty(1, object)
+    shapes[0] = shape
+    return place, rasterise(shapes, None, part) > 0

@@ -1,0 +1,102 @@
+"""Compare tiles of two sizes on a slide.
+
+    python -m benchmarks.tiling.slide SLIDE.svs OUT [--tiles 512 1024] [--mpp 0.25]
+
+OUT gets the results, and `seams.png`: the outlines with the smaller tiles over the slide where the
+borders of tiles cross. Nuclei of the one result are matched with those of the other.
+"""
+
+import argparse
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image
+
+import unimask
+from unimask.metrics.overlaps import count_overlaps
+
+
+def segment(slide: Path, out: Path, tile: int, mpp: float) -> tuple[np.ndarray, float]:
+    """Segment a slide, unless it is done; return the map of ids and the seconds."""
+    ids = out / f"{slide.stem}_ids.tif"
+    start = time.perf_counter()
+    if not ids.exists():
+        model = unimask.load("nuclei", device="cpu")
+        model.predict_slide(slide, out, "instance", mpp=mpp, tile=tile)
+    seconds = time.perf_counter() - start
+    with rasterio.open(ids) as file:
+        return file.read(1).astype(np.int64), seconds
+
+
+def matched_share(ids: np.ndarray, reference: np.ndarray) -> tuple[int, int]:
+    """Return the number of reference objects with an IoU above 0.5, and the number of all."""
+    rows, columns, shared = count_overlaps(ids, reference)
+    union = shared.sum(1)[:, None] + shared.sum(0) - shared
+    objects = np.outer(rows > 0, columns > 0)
+    hits = np.greater(np.where(objects, shared / union, 0), 0.5)
+    return int(hits.any(0).sum()), int((columns > 0).sum())
+
+
+def straight_edges(ids: np.ndarray, least: int) -> int:
+    """Return the number of straight sides, along rows or columns, of at least so many pixels."""
+    found = 0
+    for array in (ids, ids.T):
+        for above, below in pairwise(array):
+            cut = np.where((above != below) & (above > 0), above, 0)
+            numbers, counts = np.unique(cut[cut > 0], return_counts=True)
+            found += int(np.greater_equal(counts, least).sum()) if len(numbers) else 0
+    return found
+
+
+def draw_outlines(slide: Path, ids: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:
+    """Draw outlines over a part (left, top, right, bottom) of the slide's finest level."""
+    import openslide
+
+    left, top, right, bottom = box
+    with openslide.OpenSlide(slide) as file:
+        region = file.read_region((left, top), 0, (right - left, bottom - top)).convert("RGB")
+    pixels = np.array(region)
+    part = ids[top:bottom, left:right]
+    edge = np.zeros(part.shape, bool)
+    edge[:-1] |= part[:-1] != part[1:]
+    edge[:, :-1] |= part[:, :-1] != part[:, 1:]
+    pixels[edge] = (255, 230, 0)
+    return Image.fromarray(pixels).resize((2 * (right - left), 2 * (bottom - top)))
+
+
+def main() -> None:
+    """Segment, compare and draw."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--tiles", type=int, nargs=2, default=[512, 1024])
+    parser.add_argument("--mpp", type=float, default=0.25)
+    options = parser.parse_args()
+    maps, seconds = {}, {}
+    for tile in options.tiles:
+        maps[tile], seconds[tile] = segment(
+            options.slide, options.out / str(tile), tile, options.mpp
+        )
+    small, large = (maps[tile] for tile in options.tiles)
+    report = {
+        "slide": options.slide.name,
+        "micrometres per pixel": options.mpp,
+        "objects": {str(tile): int(len(np.unique(maps[tile])) - 1) for tile in maps},
+        "matched of the larger tiles' objects": matched_share(small, large),
+        "matched of the smaller tiles' objects": matched_share(large, small),
+        "objects with a straight side of 12 pixels": {
+            str(tile): straight_edges(maps[tile], 12) for tile in maps
+        },
+        "seconds": {str(tile): round(seconds[tile], 1) for tile in seconds},
+    }
+    print(json.dumps(report, indent=2))
+    (options.out / "slide.json").write_text(json.dumps(report, indent=2) + "\n")
+    draw_outlines(options.slide, small, (300, 300, 1000, 1000)).save(options.out / "seams.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unimask.processing.class_shares import mask_activation, query_class_probs
 from unimask.processing.panoptic import PanopticSegment
-from unimask.processing.resize import Resizer, Size
+from unimask.processing.resize import Axis, Resizer, Size
 from unimask.processing.semantic_blocks import Activation
 
 MIN_PROB = 2.0**-12
@@ -19,8 +19,8 @@ MIN_PROB = 2.0**-12
 MAX_LEFT_OUT = 2.0**-8
 """Largest sum of the scores of all queries that are left out because each of them is low."""
 
-MAX_VALUES = 2**24
-"""Number of mask probabilities at full size that are computed at a time."""
+BLOCK = 96
+"""Side in pixels of the blocks of a tile, each of which is computed with the queries it needs."""
 
 
 class TileLogits(NamedTuple):
@@ -43,8 +43,12 @@ class TileLogits(NamedTuple):
     @property
     def resizer(self) -> Resizer:
         """Resizing of mask logits to the pixels of the tile."""
+        return self.resizer_to(self.original_size)
+
+    def resizer_to(self, size: Size) -> Resizer:
+        """Return the resizing of mask logits to a size of the tile."""
         logits_size = (self.mask_logits.shape[1], self.mask_logits.shape[2])
-        return Resizer.between(logits_size, self.padded_size, self.input_size, self.original_size)
+        return Resizer.between(logits_size, self.padded_size, self.input_size, size)
 
 
 class ClassScores(NamedTuple):
@@ -72,44 +76,71 @@ def semantic_scores(tile: TileLogits, *, resize_scores: bool, with_total: bool) 
     totals, probs = probs.sum(0), probs[classes]
     if with_total:
         names, probs = [*names, tile.class_logits.shape[1] - 1], torch.cat([probs, totals[None]])
-    queries = relevant_queries(probs, tile.mask_logits, activation)
-    size = tile.input_size if resize_scores else tile.original_size
-    scores = probs.new_zeros(len(probs), size[0] * size[1])
-    for part, logits in resized_masks(tile, queries, size):
-        scores.addmm_(probs[:, part], activation(logits).flatten(1))
-    maps = scores.unflatten(1, size)
+    resizer = tile.resizer_to(tile.input_size if resize_scores else tile.original_size)
+    maps = block_scores(probs, tile.mask_logits, resizer, activation)
     return ClassScores(tuple(names), scaled(maps, tile) if resize_scores else maps)
 
 
-def relevant_queries(
-    probs: Float[Tensor, "k q"], mask_logits: Float[Tensor, "q h w"], activation: Activation
-) -> Int[Tensor, " n"]:
-    """Return the queries without which a score could change by more than `MAX_LEFT_OUT`."""
-    peaks = activation(mask_logits.flatten(1).amax(1).float())
+def block_scores(
+    probs: Float[Tensor, "k q"],
+    mask_logits: Float[Tensor, "q h w"],
+    resizer: Resizer,
+    activation: Activation,
+) -> Float[Tensor, "k i j"]:
+    """Sum class probability times probability of the resized mask over queries, block by block.
+
+    Most masks are empty in most blocks; there, their queries are left out.
+    """
+    scores = probs.new_empty(len(probs), *resizer.size)
+    rows, columns = (list(block_windows(axis, probs.device)) for axis in resizer)
+    for row in rows:
+        strip = mask_logits[:, row.inputs].float()
+        for column in columns:
+            part = strip[..., column.inputs]
+            queries = relevant_queries(probs, activation(part.amax((1, 2))))
+            masks = activation(row.weights @ part[queries] @ column.weights.T).flatten(1)
+            block = (probs[:, queries] @ masks).unflatten(1, (len(row.weights), -1))
+            scores[:, row.outputs, column.outputs] = block
+    return scores
+
+
+class BlockWindow(NamedTuple):
+    """Outputs of a block along an axis, the inputs that they depend on, and the weights."""
+
+    outputs: slice
+    inputs: slice
+    weights: Float[Tensor, "o p"]
+
+
+def block_windows(axis: Axis, device: torch.device) -> Iterator[BlockWindow]:
+    """Yield the blocks of an axis."""
+    for start in range(0, len(axis.inputs), BLOCK):
+        stop = min(start + BLOCK, len(axis.inputs))
+        starts, (weights,) = axis.windows(torch.arange(start, stop)[None])
+        first = int(starts[0])
+        inputs = slice(first, first + weights.shape[1])
+        yield BlockWindow(slice(start, stop), inputs, weights.to(device))
+
+
+def relevant_queries(probs: Float[Tensor, "k q"], peaks: Float[Tensor, " q"]) -> Int[Tensor, " n"]:
+    """Return the queries without which a score could change by more than `MAX_LEFT_OUT`.
+
+    Args:
+        probs: Class probabilities of the queries.
+        peaks: Highest mask probability of each query.
+    """
     highest, order = (probs.amax(0) * peaks).sort()
     return order[highest.cumsum(0) > MAX_LEFT_OUT].sort().values
 
 
 def stuff_scores(tile: TileLogits, is_thing: tuple[bool, ...]) -> ClassScores:
-    """Return the semantic scores of stuff in a tile, and as one more class the best of things.
-
-    Scores are computed at the size of the mask logits, and their logits are resized, so that
-    borders lie where those of resized masks do. That takes a fraction of the time of resizing all
-    masks.
-    """
-    probs = query_class_probs(tile.class_logits)
-    activation = mask_activation(probs, tile.mask_logits)
-    queries = relevant_queries(probs, tile.mask_logits, activation)
-    maps = activation(tile.mask_logits[queries].float()).flatten(1)
-    scores = (probs[:, queries] @ maps).unflatten(1, tile.mask_logits.shape[1:])
-    things = torch.tensor(is_thing, device=scores.device)
-    stuff = (~things & (probs.amax(1) > MIN_PROB)).nonzero()[:, 0]
-    best = scores[things].amax(0) if any(is_thing) else torch.zeros_like(scores[0])
-    logits = torch.cat([scores[stuff], best[None]]).clamp(MIN_PROB, 1 - MIN_PROB).logit_()
-    height, width = tile.input_size
-    logits = F.interpolate(logits[None], tile.padded_size, mode="bilinear", align_corners=False)
-    scores = scaled(logits[0, :, :height, :width], tile).sigmoid_()
-    return ClassScores((*stuff.tolist(), len(is_thing)), scores)
+    """Return the semantic scores of stuff in a tile, and as one more class the best of things."""
+    classes, maps = semantic_scores(tile, resize_scores=False, with_total=False)
+    things = [index for index, label in enumerate(classes) if is_thing[label]]
+    stuff = [index for index, label in enumerate(classes) if not is_thing[label]]
+    best = maps[things].amax(0) if things else torch.zeros_like(maps[0])
+    names = (*(classes[index] for index in stuff), len(is_thing))
+    return ClassScores(names, torch.cat([maps[stuff], best[None]]))
 
 
 def accepted_stuff(
@@ -126,21 +157,6 @@ def accepted_stuff(
         mask = torch.from_numpy(segment.rle.to_mask().copy())
         row[mask], scores[-1][mask] = 1, 0
     return ClassScores((*(segment.label_id for segment in stuff), len(is_thing)), scores)
-
-
-def resized_masks(
-    tile: TileLogits, queries: Tensor, size: Size
-) -> Iterator[tuple[Tensor, Float[Tensor, "n h w"]]]:
-    """Yield queries, some at a time, with their mask logits at the size of the input or pixels."""
-    step = max(1, MAX_VALUES // max(tile.padded_size[0] * tile.padded_size[1], size[0] * size[1]))
-    height, width = tile.input_size
-    for part in queries.split(step):
-        logits = tile.mask_logits[part][None].float()
-        logits = F.interpolate(logits, tile.padded_size, mode="bilinear", align_corners=False)
-        logits = logits[..., :height, :width]
-        if size != tile.input_size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        yield part, logits[0].contiguous()
 
 
 def scaled(maps: Float[Tensor, "c h w"], tile: TileLogits) -> Float[Tensor, "c i j"]:

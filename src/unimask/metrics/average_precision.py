@@ -1,6 +1,6 @@
 """COCO's average precision and recall (Lin et al. 2014; `pycocotools/cocoeval.py`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -35,6 +35,9 @@ class AveragePrecision:
             or `box_ious`.
     """
 
+    area_ranges = AREA_RANGES
+    """Ranges of areas for which scores are computed; the first holds all objects."""
+
     def __init__(
         self,
         labels: LabelSet,
@@ -47,8 +50,8 @@ class AveragePrecision:
         self.max_detections = tuple(sorted(max_detections))
         self.thresholds = np.array(thresholds, np.float64)
         self.ious = ious
-        self.num_ground_truth = np.zeros((len(labels), len(AREA_RANGES)), np.int64)
-        flags = (len(AREA_RANGES) * len(thresholds) + 7) // 8
+        self.num_ground_truth = np.zeros((len(labels), len(self.area_ranges)), np.int64)
+        flags = (len(self.area_ranges) * len(thresholds) + 7) // 8
         self.rows = np.zeros(
             0, [("score", "f8"), ("label", "i4"), ("rank", "i4")]
             + [(name, "u1", (flags,)) for name in ("true_positives", "ignored")],
@@ -66,9 +69,9 @@ class AveragePrecision:
         ranks = np.arange(len(order)) - np.searchsorted(labels, labels)
         is_counted = ranks < self.max_detections[-1]
         predicted, ranks = predicted.take(order[is_counted]), ranks[is_counted]
-        matched = np.zeros((len(predicted), len(AREA_RANGES), len(self.thresholds)), bool)
+        matched = np.zeros((len(predicted), len(self.area_ranges), len(self.thresholds)), bool)
         ignored_matches = np.zeros_like(matched)
-        ignored = outside_area_ranges(ground_truth.areas) | ground_truth.crowds
+        ignored = outside_area_ranges(ground_truth.areas, self.area_ranges) | ground_truth.crowds
         for label in np.unique(ground_truth.label_ids).tolist():
             objects = np.flatnonzero(ground_truth.label_ids == label)
             detections = np.flatnonzero(predicted.label_ids == label)
@@ -78,7 +81,9 @@ class AveragePrecision:
                 matched[detections], ignored_matches[detections] = match_detections(
                     ious, ignored[:, objects], ground_truth.crowds[objects], self.thresholds
                 )
-        ignored_matches |= ~matched & outside_area_ranges(predicted.areas).T[..., None]
+        ignored_matches |= (
+            ~matched & outside_area_ranges(predicted.areas, self.area_ranges).T[..., None]
+        )
         self.add_rows(predicted, ranks, matched & ~ignored_matches, ignored_matches)
 
     def add_rows(
@@ -108,7 +113,7 @@ class AveragePrecision:
         max_detections = self.max_detections[-1]
         precision, recall = self.curves("", max_detections)
         scores = self.headline_scores(precision)
-        by_area = {area: self.curves(area, max_detections) for area in AREA_RANGES if area}
+        by_area = {area: self.curves(area, max_detections) for area in self.area_ranges if area}
         scores |= {f"AP{area}": mean_percent(by_area[area][0]) for area in by_area}
         for limit in self.max_detections[:-1]:
             scores[f"AR{limit}"] = mean_percent(self.curves("", limit)[1])
@@ -137,7 +142,7 @@ class AveragePrecision:
             "AP": precision,
             "AP50": precision[:, np.isclose(self.thresholds, 0.5)],
             "AP75": precision[:, np.isclose(self.thresholds, 0.75)],
-            **{f"AP{area}": self.precisions(area) for area in AREA_RANGES if area},
+            **{f"AP{area}": self.precisions(area) for area in self.area_ranges if area},
             "AR": recall,
         }
         return {
@@ -157,7 +162,7 @@ class AveragePrecision:
         self, area: str, max_detections: int
     ) -> tuple[Float[np.ndarray, "k n r"], Float[np.ndarray, "k n"]]:
         """Compute precision at `RECALLS`, and the maximum recall, per class and threshold."""
-        area_index = list(AREA_RANGES).index(area)
+        area_index = list(self.area_ranges).index(area)
         shape = (len(self.labels), len(self.thresholds))
         precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
         rows = self.rows[: self.count]
@@ -191,13 +196,15 @@ class AveragePrecision:
     def unpack_flags(self, packed: Shaped[np.ndarray, "p b"], area_index: int) -> np.ndarray:
         """Unpack the flags for one range of areas, of shape (p, n)."""
         count = len(self.thresholds)
-        bits = np.unpackbits(packed, axis=1, count=len(AREA_RANGES) * count)
+        bits = np.unpackbits(packed, axis=1, count=len(self.area_ranges) * count)
         return bits[:, area_index * count : (area_index + 1) * count].astype(bool)
 
 
-def outside_area_ranges(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
+def outside_area_ranges(
+    areas: Float[np.ndarray, " n"], area_ranges: Mapping[str, tuple[float, float]]
+) -> Bool[np.ndarray, "a n"]:
     """Return which objects lie outside each range of areas; both limits are inside."""
-    ranges = np.array(list(AREA_RANGES.values()))
+    ranges = np.array(list(area_ranges.values()))
     return (areas < ranges[:, :1]) | (areas > ranges[:, 1:])
 
 

@@ -86,8 +86,12 @@ def test_mots_lines_do_not_overlap(tmp_path):
 
 @pytest.mark.parametrize("error", [ImageError("camera 0 was lost"), KeyboardInterrupt()])
 def test_files_are_complete_after_an_interruption(tmp_path, error):
+    reported = []
+    formats = ("jsonl", "youtube-vis", "mots")
     with pytest.raises(type(error)):
-        write(tmp_path, tracked_frames(3, error))
+        frames = tracked_frames(3, error)
+        write_tracks(frames, tmp_path, "clip", LABELS, formats, reported.append)
+    assert [frame.index for frame in reported] == [0, 2, 4]
     assert len((tmp_path / "clip_tracks.jsonl").read_text().splitlines()) == 3
     assert json.loads((tmp_path / "clip_youtube_vis.json").read_text())["videos"][0]["length"] == 3
     assert len((tmp_path / "clip_mots.txt").read_text().splitlines()) == 5

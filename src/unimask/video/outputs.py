@@ -79,7 +79,7 @@ def write_tracks(
         stem: Start of the names of the files, and name of the video.
         labels: Classes.
         formats: "video", "jsonl", "youtube-vis" or "mots".
-        report: Function that is called with each frame.
+        report: Function that is called with each frame in the writing thread.
 
     Returns:
         Path of the file of each format.
@@ -98,8 +98,7 @@ def write_tracks(
             for name in formats
         ]
         try:
-            for frame in written_frames(first, frames, writers):
-                report(frame)
+            write_frames(first, frames, writers, report)
         except (Exception, KeyboardInterrupt) as error:
             problem = error
     if problem is not None:
@@ -107,26 +106,29 @@ def write_tracks(
     return {name: Path(folder) / file for name, file in names.items()}
 
 
-def written_frames(
-    first: TrackedFrame, frames: Iterator[TrackedFrame], writers: Sequence[FrameWriter]
-) -> Iterator[TrackedFrame]:
-    """Yield frames after they were written by a thread, in order."""
+def write_frames(
+    first: TrackedFrame,
+    frames: Iterator[TrackedFrame],
+    writers: Sequence[FrameWriter],
+    report: Callable[[TrackedFrame], None],
+) -> None:
+    """Write and report frames in order, in a thread; after an error, those that wait too."""
 
-    def write(frame: TrackedFrame) -> TrackedFrame:
+    def write(frame: TrackedFrame) -> None:
         for writer in writers:
             writer.add(frame)
-        return frame
+        report(frame)
 
-    pending: deque[Future[TrackedFrame]] = deque()
+    pending: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1, "writer") as thread:
         pending.append(thread.submit(write, first))
         for frame in frames:
             while len(pending) >= MAX_PENDING:
-                yield pending.popleft().result()
+                pending.popleft().result()
             pending.append(thread.submit(write, frame))
             del frame
         while pending:
-            yield pending.popleft().result()
+            pending.popleft().result()
 
 
 @contextmanager

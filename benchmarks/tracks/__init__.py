@@ -1,0 +1,1 @@
+"""Measurement of tracking on rendered traffic, whose true ids are known."""

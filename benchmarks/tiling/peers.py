@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--side", type=int, default=2048)
-    parser.add_argument("--large-overlap", type=float, default=0.45)
+    parser.add_argument("--large-overlap", type=float, default=0.375)
     options = parser.parse_args()
     model = load_model()
     totals: dict[str, Counter[str]] = {}
@@ -179,7 +179,7 @@ def main() -> None:
             try:
                 function = SYSTEMS.get(name, in_one_pass)
                 found = function(model, town.image, overlap)
-            except RuntimeError as error:
+            except (AssertionError, RuntimeError) as error:
                 total["scenes refused"] += 1
                 print(name, seed, str(error)[:100], flush=True)
                 continue

@@ -19,7 +19,7 @@ MIN_PROB = 2.0**-12
 MAX_LEFT_OUT = 2.0**-8
 """Largest sum of the scores of all queries that are left out because each of them is low."""
 
-BLOCK = 96
+BLOCK = 64
 """Side in pixels of the blocks of a tile, each of which is computed with the queries it needs."""
 
 
@@ -94,11 +94,12 @@ def block_scores(
     scores = probs.new_empty(len(probs), *resizer.size)
     rows, columns = (list(block_windows(axis, probs.device)) for axis in resizer)
     for row in rows:
-        strip = mask_logits[:, row.inputs].float()
+        strip = mask_logits[:, row.inputs]
+        highest = strip.amax(1).float()
         for column in columns:
-            part = strip[..., column.inputs]
-            queries = relevant_queries(probs, activation(part.amax((1, 2))))
-            masks = activation(row.weights @ part[queries] @ column.weights.T).flatten(1)
+            queries = relevant_queries(probs, activation(highest[:, column.inputs].amax(1)))
+            part = strip[:, :, column.inputs][queries].float()
+            masks = activation(row.weights @ part @ column.weights.T).flatten(1)
             block = (probs[:, queries] @ masks).unflatten(1, (len(row.weights), -1))
             scores[:, row.outputs, column.outputs] = block
     return scores

@@ -87,12 +87,14 @@ def quality(
     return {name: getattr(metric, name).tolist() for name in SUMS}
 
 
-def total_quality(rows: list[dict[str, list[float]]]) -> dict[str, float]:
-    """Return the PQ in percent over scenes, of all classes together and of each."""
+def total_quality(rows: list[dict[str, list[float]]]) -> dict[str, float | None]:
+    """Return the PQ in percent over scenes: the mean of the classes that occur, and each."""
     iou, hits, false, missed = (np.sum([row[name] for row in rows], axis=0) for name in SUMS)
     classes = 100 * iou / (hits + false / 2 + missed / 2)
     shown = {"all": np.nanmean(classes), **dict(zip(TOWN_LABELS.names, classes, strict=True))}
-    return {name: round(float(value), 2) for name, value in shown.items()}
+    return {
+        name: None if np.isnan(value) else round(float(value), 2) for name, value in shown.items()
+    }
 
 
 def compare_things(
@@ -195,7 +197,7 @@ def main() -> None:
         rows.append(compare(model, scene, options.tile))
         print(json.dumps(summarise(rows[-1:])), flush=True)
         report = {"summary": summarise(rows), "scenes": rows}
-        options.out.write_text(json.dumps(report, indent=2) + "\n")
+        options.out.write_text(json.dumps(report, separators=(",", ":")) + "\n")
     print(json.dumps(summarise(rows), indent=2))
 
 

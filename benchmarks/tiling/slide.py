@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import rasterio
+import rasterio  # pyright: ignore[reportMissingImports]
 from PIL import Image
 
 import unimask
@@ -54,7 +54,7 @@ def straight_edges(ids: np.ndarray, least: int) -> int:
 
 def draw_outlines(slide: Path, ids: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:
     """Draw outlines over a part (left, top, right, bottom) of the slide's finest level."""
-    import openslide
+    import openslide  # pyright: ignore[reportMissingImports]
 
     left, top, right, bottom = box
     with openslide.OpenSlide(slide) as file:

@@ -27,7 +27,7 @@ def test_results_equal_those_of_predict(images, finished, model):
         expected = predictor.predict(result.path, task="instance", threshold=0.1)
         assert result.segments and result.labels == expected.labels
         for ours, theirs in zip(result.segments, expected.segments, strict=True):
-            assert vars(ours) == vars(theirs)
+            assert vars(ours) == {**vars(theirs), "queries": ()}  # files do not hold them
     row = parquet.read_table(finished / "part-00000-of-00004.parquet").to_pylist()[0]
     assert (row["width"], row["height"], row["version"]) == (64, 48, __version__)
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from unimask.tracking.places import Places
 from unimask.tracking.settings import TrackerSettings
-from unimask.tracking.track import Observation, Track
+from unimask.tracking.track import Observation, Track, stack_boxes
 
 MAX_DISTANCE = 3.0
 """Largest distance of a match without overlap from the predicted position, in standard deviations.
@@ -27,14 +28,18 @@ IMPOSSIBLE = 1e6
 
 def assign(
     tracks: Sequence[Track],
+    places: Places,
+    rows: Sequence[int],
     observations: Sequence[Observation],
     settings: TrackerSettings,
     factor: int,
 ) -> list[tuple[int, int]]:
-    """Match each track to at most one observation so that the sum of costs is minimal.
+    """Match each of some tracks to at most one observation, so that the sum of costs is minimal.
 
     Args:
-        tracks: Tracks, moved to the present.
+        tracks: All tracks.
+        places: Their places, moved to the present.
+        rows: Indices of the tracks to match.
         observations: Objects of the present result.
         settings: Weights.
         factor: Factor by which masks are subsampled.
@@ -42,26 +47,38 @@ def assign(
     Returns:
         Pairs of the index of a track and the index of an observation.
     """
-    if not tracks or not observations:
+    if not len(rows) or not observations:
         return []
     # Imported here because it takes long, and only tracking needs it.
     from scipy.optimize import linear_sum_assignment
 
-    costs = cost_matrix(tracks, observations, settings, factor)
-    rows, columns = linear_sum_assignment(costs)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if costs[row, column] < IMPOSSIBLE]
+    costs = cost_matrix([tracks[row] for row in rows], places, rows, observations, settings, factor)
+    matched, columns = linear_sum_assignment(costs)
+    possible = costs[matched, columns] < IMPOSSIBLE
+    pairs = zip(matched[possible].tolist(), columns[possible].tolist(), strict=True)
+    return [(rows[index], column) for index, column in pairs]
 
 
 def cost_matrix(
     tracks: Sequence[Track],
+    places: Places,
+    rows: Sequence[int],
     observations: Sequence[Observation],
     settings: TrackerSettings,
     factor: int,
 ) -> Float[np.ndarray, "t n"]:
-    """Compute the cost of each pair, from 0 to 1; `IMPOSSIBLE` for pairs out of reach."""
-    ious = predicted_ious(tracks, observations, factor)
-    distances = motion_distances(tracks, observations)
+    """Compute the cost of each pair, from 0 to 1; `IMPOSSIBLE` for pairs out of reach.
+
+    Args:
+        tracks: Tracks to match.
+        places: Places of all tracks.
+        rows: Rows of the tracks' places.
+        observations: Objects of the present result.
+        settings: Weights.
+        factor: Factor by which masks are subsampled.
+    """
+    ious = predicted_ious(tracks, places.shifts[rows], observations, factor)
+    distances = places.squared_distances(rows, stack_boxes(observations))
     similar, known = similarities(tracks, observations)
     embedding_weight = settings.embedding_weight * known
     total = settings.overlap_weight + settings.motion_weight + embedding_weight
@@ -70,9 +87,8 @@ def cost_matrix(
         + settings.motion_weight * np.exp(-distances / 2)
         + embedding_weight * similar
     ) / total
-    other_class = np.array(
-        [[track.label_id != item.label_id for item in observations] for track in tracks]
-    )
+    labels = [np.array([item.label_id for item in items]) for items in (tracks, observations)]
+    other_class = labels[0][:, None] != labels[1]
     costs = 1 - affinity + CLASS_COST * other_class
     within_reach = (distances <= MAX_DISTANCE**2) | (ious >= MIN_IOU)
     within_reach &= ~other_class | (ious >= MIN_IOU_OTHER_CLASS)
@@ -80,16 +96,22 @@ def cost_matrix(
 
 
 def predicted_ious(
-    tracks: Sequence[Track], observations: Sequence[Observation], factor: int
+    tracks: Sequence[Track],
+    shifts: Float[np.ndarray, "t 2"],
+    observations: Sequence[Observation],
+    factor: int,
 ) -> Float[np.ndarray, "t n"]:
-    """Compute the IoU of each track's last mask, moved to its predicted place, with each mask."""
-    shifts = np.rint(np.array([track.shift for track in tracks]) / factor).astype(int)
-    first = boxes([track.mask for track in tracks]) + np.tile(shifts[:, ::-1], 2)
+    """Compute the IoU of each track's last mask, moved to its predicted place, with each mask.
+
+    Only masks whose boxes overlap are compared.
+    """
+    cells = np.rint(shifts / factor).astype(int)
+    first = boxes([track.mask for track in tracks]) + np.tile(cells[:, ::-1], 2)
     second = boxes([item.mask for item in observations])
     meets = (first[:, None, :2] < second[None, :, 2:]) & (second[None, :, :2] < first[:, None, 2:])
     ious = np.zeros((len(tracks), len(observations)))
     for row, column in np.argwhere(meets.all(2)).tolist():
-        right, down = shifts[row].tolist()
+        right, down = cells[row].tolist()
         ious[row, column] = tracks[row].mask.iou(observations[column].mask, down, right)
     return ious
 
@@ -102,14 +124,6 @@ def boxes(masks: list) -> np.ndarray:
             for mask in masks
         ]
     )
-
-
-def motion_distances(
-    tracks: Sequence[Track], observations: Sequence[Observation]
-) -> Float[np.ndarray, "t n"]:
-    """Compute the squared Mahalanobis distance of each observation from each track."""
-    observed = np.stack([item.box for item in observations])
-    return np.stack([track.motion.squared_distances(*track.measure(observed)) for track in tracks])
 
 
 def similarities(

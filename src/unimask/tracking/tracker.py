@@ -10,8 +10,9 @@ from unimask.errors import SettingsError
 from unimask.results import Result
 from unimask.tracking.association import assign
 from unimask.tracking.compact_mask import subsampling_factor
+from unimask.tracking.places import Places
 from unimask.tracking.settings import TrackerSettings
-from unimask.tracking.track import Observation, Track
+from unimask.tracking.track import Observation, Track, stack_boxes, stack_sizes
 
 
 class Tracker:
@@ -47,6 +48,7 @@ class Tracker:
         self.settings = settings or TrackerSettings()
         self.size: tuple[int, int] | None = None
         self.tracks: list[Track] = []
+        self.places = Places()
         self.class_ids: dict[int, int] = {}
         self.last_id = 0
 
@@ -81,14 +83,11 @@ class Tracker:
             if segment.is_thing and result.task != "semantic" and segment.area
         ]
         matches = self.match(observations, step, factor)
-        for item in observations:
-            if item.index not in matches and self.may_begin(item):
-                matches[item.index] = Track(item)
-                self.tracks.append(matches[item.index])
+        matches |= self.begin([item for item in observations if item.index not in matches])
         for track in matches.values():
             if track.id is None and (is_first or track.hits >= self.settings.birth_steps):
                 track.id = self.new_id()
-        self.tracks = [track for track in self.tracks if self.is_alive(track)]
+        self.remove_ended()
         ids = {index: track.id for index, track in matches.items()}
         return replace(
             result,
@@ -119,32 +118,53 @@ class Tracker:
 
     def match(self, observations: list[Observation], step: float, factor: int) -> dict[int, Track]:
         """Continue tracks by observations; return the track of each matched segment's index."""
-        for track in self.tracks:
-            track.predict(step)
-        recent = [t for t in self.tracks if t.id is not None and t.missing <= step]
-        missing = [t for t in self.tracks if t.id is not None and t.missing > step]
-        tentative = [t for t in self.tracks if t.id is None]
+        groups: tuple[list[int], ...] = ([], [], [])
+        for row, track in enumerate(self.tracks):
+            track.missing += step
+            groups[2 if track.id is None else int(track.missing > step)].append(row)
+        self.places.predict(step)
         matches: dict[int, Track] = {}
-        for group in (recent, missing, tentative):
+        for group in groups:
             free = [item for item in observations if item.index not in matches]
-            for row, column in assign(group, free, self.settings, factor):
-                group[row].update(free[column])
-                matches[free[column].index] = group[row]
+            pairs = assign(self.tracks, self.places, group, free, self.settings, factor)
+            matches |= self.continue_tracks([(row, free[column]) for row, column in pairs])
         return matches
 
-    def may_begin(self, item: Observation) -> bool:
-        """Return whether an unmatched object begins a track."""
-        return item.score is None or item.score >= self.settings.birth_score
+    def continue_tracks(self, pairs: Sequence[tuple[int, Observation]]) -> dict[int, Track]:
+        """Continue tracks by one observation each; return the track of each segment's index."""
+        if not pairs:
+            return {}
+        rows, items = [row for row, _ in pairs], [item for _, item in pairs]
+        sizes = self.places.sizes[rows].tolist()
+        self.places.update(rows, stack_boxes(items), stack_sizes(items))
+        for (row, item), size in zip(pairs, sizes, strict=True):
+            self.tracks[row].update(item, size)
+        return {item.index: self.tracks[row] for row, item in pairs}
 
-    def is_alive(self, track: Track) -> bool:
-        """Return whether a track continues: it was seen, or may appear again in the image."""
-        if not track.missing:
-            return True
-        if track.id is None or track.missing > self.settings.max_missing:
-            return False
+    def begin(self, observations: Sequence[Observation]) -> dict[int, Track]:
+        """Begin tracks with unmatched objects; return the track of each segment's index."""
+        least = self.settings.birth_score
+        items = [item for item in observations if item.score is None or item.score >= least]
+        if not items:
+            return {}
+        tracks = [Track(item) for item in items]
+        self.tracks += tracks
+        self.places.append(stack_boxes(items), stack_sizes(items))
+        return {item.index: track for item, track in zip(items, tracks, strict=True)}
+
+    def remove_ended(self) -> None:
+        """Remove tracks that were not seen, unless they may appear again in the image."""
         assert self.size is not None
-        (x, y), reach = track.motion.position.tolist(), track.size / 2
-        return -reach <= x <= self.size[1] + reach and -reach <= y <= self.size[0] + reach
+        near = self.places.is_near(self.size).tolist()
+        most = self.settings.max_missing
+        rows = [
+            row
+            for row, track in enumerate(self.tracks)
+            if not track.missing or (track.id is not None and track.missing <= most and near[row])
+        ]
+        if len(rows) < len(self.tracks):
+            self.tracks = [self.tracks[row] for row in rows]
+            self.places.keep(rows)
 
     def class_id(self, label_id: int) -> int:
         """Return the id of a class of stuff."""

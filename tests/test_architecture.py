@@ -146,6 +146,7 @@ WIDE_CALLS = {
     ("curation", "check"),
     ("curation", "convert"),
     ("evaluation", "evaluate"),
+    ("evaluation", "evaluate_tracks"),
     ("profiling", "benchmark"),
     ("evaluation", "compare"),
     ("cli", "batch"),

@@ -1,7 +1,9 @@
 """`unimask evaluate`: score a model or results on labelled images."""
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -28,8 +30,12 @@ from unimask.cli.app import (
 from unimask.cli.model_options import with_rules
 from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.score_tables import score_tables
+from unimask.errors import SettingsError
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
+
+MAX_DETECTIONS = 100
+"""Default number of instances that count per class and image."""
 
 
 @app.command()
@@ -66,9 +72,17 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset to score on.")] = "val",
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            "--tracks",
+            help="Score tracks on labelled videos (YouTube-VIS, MOTS, KITTI-STEP); --results are "
+            "YouTube-VIS JSON or MOTS text.",
+        ),
+    ] = False,
     max_detections: Annotated[
         int, typer.Option(min=1, help="Largest number of instances per class and image that count.")
-    ] = 100,
+    ] = MAX_DETECTIONS,
     boundaries: Annotated[
         bool,
         typer.Option(
@@ -103,42 +117,73 @@ def evaluate(
 ) -> None:
     """Score a model, or results from any program; scores are percentages, except HD95 (pixels)."""
     check_output_files(json, page, overwrite=overwrite)
-    from unimask.evaluation import evaluate as run_evaluation
+    images: dict[str, Any] = {
+        "max_detections": max_detections,
+        "boundaries": boundaries,
+        "ap": ap,
+        "tta": tta,
+        "masks": masks,
+        "bands": parse_bands(bands),
+        "chip": chip,
+        "window": parse_window(window),
+        "page": page,
+    }
+    if tracks:
+        check_track_options(images)
+    from unimask.evaluation import evaluate as evaluate_images
+    from unimask.evaluation import evaluate_tracks
 
     console = Terminal()
-    options = {"format": format, "masks": masks, "bands": parse_bands(bands), "chip": chip}
     with (
         grouped_range_warnings(),
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         row = bar.add_task("evaluating", total=None)
-        report = run_evaluation(
-            data,
-            with_rules(model, device, dtype, preprocessing, compile, labels, rules),
-            results=results,
-            categories=categories,
-            task=task,
-            split=split,
-            max_detections=max_detections,
-            boundaries=boundaries,
-            ap=ap,
-            device=device,
-            dtype=dtype,  # type: ignore[arg-type]
-            preprocessing=preprocessing,  # type: ignore[arg-type]
-            compile=compile,
-            tta=tta,
-            **options,  # type: ignore[arg-type]
-            window=parse_window(window),
-            json=json,
-            page=page,
-            overwrite=overwrite,
-            progress=lambda done, total: bar.update(row, completed=done, total=total),
-        )
+        options: dict[str, Any] = {
+            "results": results,
+            "categories": categories,
+            "task": task,
+            "split": split,
+            "format": format,
+            "device": device,
+            "dtype": dtype,
+            "preprocessing": preprocessing,
+            "compile": compile,
+            "json": json,
+            "overwrite": overwrite,
+            "progress": lambda done, total: bar.update(row, completed=done, total=total),
+        }
+        predictor = with_rules(model, device, dtype, preprocessing, compile, labels, rules)
+        run = evaluate_tracks if tracks else partial(evaluate_images, **images)
+        report = run(data, predictor, **options)
+    print_report(console, report, page)
+
+
+def check_track_options(options: Mapping[str, object]) -> None:
+    """Test that no option of images was given for tracks.
+
+    Raises:
+        SettingsError: One was.
+    """
+    default = {"max_detections": MAX_DETECTIONS}
+    for name, value in options.items():
+        if value not in (None, False, default.get(name)):
+            raise SettingsError(
+                f"--{name.replace('_', '-')} applies to images, not to tracks: omit it, or --tracks"
+            )
+
+
+def print_report(console: Terminal, report: dict[str, Any], page: Path | None) -> None:
+    """Print a report: what was scored, notes and tables."""
     console.print(report["description"])
-    console.print(f"{report['task']} on {report['images']} images of {report['data']}/{split}")
-    for note in report["notes"]:  # type: ignore[attr-defined]
+    frames = f"{report['images']} images"
+    if "videos" in report:
+        noun = "video" if report["videos"] == 1 else "videos"
+        frames = f"tracks in {report['images']} frames of {report['videos']} {noun}"
+    console.print(f"{report['task']} on {frames} of {report['data']}/{report['split']}")
+    for note in report["notes"]:
         console.print(note)
-    for table in score_tables(report["metrics"], report["per_class"]):  # type: ignore[arg-type]
+    for table in score_tables(report["metrics"], report["per_class"]):
         console.print()
         console.print(table)
     if page is not None:

@@ -1,5 +1,6 @@
 """Tables of scores: PQ by kind of class, AP by IoU and size, and one row per class."""
 
+import re
 from collections.abc import Mapping
 
 from rich.table import Table
@@ -8,6 +9,9 @@ from unimask.metrics.absent import Scores, describe_absent, split_absent
 from unimask.metrics.cityscapes_precision import MIN_AREA
 
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
+COCO_NAME = re.compile(r"A[PR](\d+|[sml])?")
+"""Names of AP and AR by IoU threshold, number of detections, or area."""
+
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 
 
@@ -22,7 +26,7 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
         tables.append(panoptic_table(rest))
         rest = {}
     if "AP" in rest:
-        coco = {key: rest.pop(key) for key in list(rest) if not key.startswith("AP_")}
+        coco = {key: rest.pop(key) for key in list(rest) if COCO_NAME.fullmatch(key)}
         rows = average_precision_table if "AP75" in coco else cityscapes_table
         tables.append(rows(coco))
     if rest:

@@ -34,6 +34,8 @@ class Sample:
             Cityscapes' AP counts predictions as false positives; None for none.
         scores: Confidence of each object from 0 to 1, NaN if unknown, if the labels are
             predictions; None if they are ground truth.
+        track_ids: Id of each object in all frames of its video, from 0; -1 for regions that are no
+            objects. None for labels without identities.
     """
 
     image: UInt8[np.ndarray, "h w c"]
@@ -45,6 +47,7 @@ class Sample:
     areas: Float[np.ndarray, " n"] | None = None
     foreign: Bool[np.ndarray, "h w"] | None = None
     scores: Float[np.ndarray, " n"] | None = None
+    track_ids: Int[np.ndarray, " n"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

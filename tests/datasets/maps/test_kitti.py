@@ -10,6 +10,7 @@ from published_layouts import kitti, kitti_mots, kitti_mots_text, kitti_step, mo
 from unimask.datasets import describe, open_dataset, widest_task
 from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.opening import split_names
+from unimask.datasets.videos import find_videos
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import known_labels
@@ -66,6 +67,7 @@ def test_step_has_persons_and_cars_as_things(tmp_path):
     assert [path.parent.name for path in dataset.paths] == ["0002"] * 3
     assert sample.label_ids.tolist() == [SKY, PERSON, RIDER, CAR]
     assert sample.crowds.tolist() == [False, False, False, True]
+    assert sample.track_ids[1] == 4096 * 11 + 300 and find_videos(dataset)[0].name == "0002"
     assert (sample.mask(2) == (blocks == 1)).all() and (sample.ignored == (blocks == 4)).all()
 
 
@@ -88,6 +90,13 @@ def test_mots_in_maps_and_in_text(tmp_path, write):
             for number, mask in enumerate(masks)
         )
     assert (sample.ignored == (ids == 10000)).all()
+    tracks = {1000: 0, 1005: 0, 2001: 1}
+    found = dict(zip(sample.track_ids.tolist(), sample.label_ids.tolist(), strict=True))
+    assert tracks.items() <= found.items() and len(found) == 4
+    assert [(v.name, v.frames) for v in find_videos(train)] == [
+        ("0000", (0, 1, 2)),
+        ("0001", (3, 4, 5)),
+    ]
 
 
 def test_motschallenge_counts_frames_from_one(tmp_path):

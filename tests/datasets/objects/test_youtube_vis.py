@@ -6,6 +6,7 @@ from outlines import INSIDE, SQUARE, draw, outline, write_json
 from tool_exports import write_youtube_vis, youtube_vis_content
 
 from unimask.datasets import describe, detect_format, open_dataset
+from unimask.datasets.videos import find_videos
 from unimask.errors import DataError
 
 pytest.importorskip("pycocotools.mask")
@@ -32,6 +33,17 @@ def test_videos_stay_whole_when_a_validation_split_is_set_aside(tmp_path):
     train, val = (open_dataset(data, split) for split in ("train", "val"))
     videos = [{path.parent.name for path in dataset.paths} for dataset in (train, val)]
     assert (len(train), len(val)) == (12, 3) and not videos[0] & videos[1]
+
+
+def test_objects_keep_their_ids_through_videos(tmp_path):
+    data = write_youtube_vis(tmp_path, (("train", 5),))
+    whole = open_dataset(data)
+    assert [video.frames for video in find_videos(whole)] == [
+        tuple(range(first, first + 3)) for first in range(0, 15, 3)
+    ]
+    assert [whole[index].track_ids.tolist() for index in range(2)] == [[3, 9, -1], [9, -1]]
+    (video,) = find_videos(open_dataset(data, "val"))
+    assert (video.name, video.id, video.frames) == ("02a2f", 3, (0, 1, 2))
 
 
 @pytest.mark.parametrize("place", ["JPEGImages", "train/JPEGImages", "valid/JPEGImages", "."])

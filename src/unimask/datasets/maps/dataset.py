@@ -15,6 +15,7 @@ from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.packed import Stream, file_path, open_file, read_file
 from unimask.datasets.sample import Sample
 from unimask.datasets.splits import SPLIT_NAMES
+from unimask.datasets.videos import Video
 from unimask.labels import LabelSet
 
 
@@ -28,6 +29,7 @@ class Objects(NamedTuple):
         foreign: Pixels of objects whose class is not in the label set; None if unknown.
         behind: Further layers of object numbers behind `numbers`, for objects that overlap; None
             for none.
+        ids: Id of each object in the map, which may be the same in other frames; None if unknown.
     """
 
     numbers: Int[np.ndarray, "h w"]
@@ -35,6 +37,7 @@ class Objects(NamedTuple):
     crowds: Bool[np.ndarray, " n"]
     foreign: Bool[np.ndarray, "h w"] | None = None
     behind: Int[np.ndarray, "l h w"] | None = None
+    ids: Int[np.ndarray, " n"] | None = None
 
 
 ReadObjects = Callable[[MapFile], Objects]
@@ -69,6 +72,7 @@ class MapDataset:
         self.name, self.labels, self.info = dataset_name(folder), labels, info
         self.read, self.channels = read, options.channels
         self.window: Window = None
+        self.videos: Sequence[Video] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -96,6 +100,7 @@ class MapDataset:
             ignored=unknown if unknown.any() else None,
             path=path,
             foreign=objects.foreign,
+            track_ids=objects.ids if self.videos else None,
         )
 
     def label_files(self, index: int) -> Sequence[Path]:

@@ -29,6 +29,7 @@ from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import FOREIGN, SegmentClass, open_segment_maps
 from unimask.datasets.maps.semantic import open_semantic_maps
+from unimask.datasets.videos import group_frames
 from unimask.errors import DataError
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL, LabelSet
@@ -142,7 +143,9 @@ def open_step(folder: Path, pairs: Pairs, options: DatasetOptions) -> Dataset:
     notes = "persons and cars are things, things without a number are crowds, 255 is ignored"
     info = DatasetInfo(STEP_FORMAT, notes=notes + pairs.missing_maps_note)
     classify = partial(classify_step, labels)
-    return open_segment_maps(pairs, folder, labels, read_step, classify, info, options)
+    dataset = open_segment_maps(pairs, folder, labels, read_step, classify, info, options)
+    dataset.videos = group_frames(dataset.paths)
+    return dataset
 
 
 def read_step(file: MapFile) -> Int[np.ndarray, "h w"]:

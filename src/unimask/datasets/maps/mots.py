@@ -29,6 +29,7 @@ from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import SegmentClass, open_segment_maps
 from unimask.datasets.objects.mots_text import find_sequences, is_mots_text, open_sequences
+from unimask.datasets.videos import group_frames
 from unimask.errors import DataError
 from unimask.labels import BACKGROUND, LabelSet
 from unimask.processing.images import pil_limit_disabled
@@ -200,7 +201,9 @@ def open_maps(
         notes += f", class {IGNORED_CLASS} is ignored"
     info = DatasetInfo(FORMAT, notes=notes + pairs.missing_maps_note)
     classify = partial(classify_segment, len(names))
-    return open_segment_maps(pairs, folder, labels, read_numbers, classify, info, options)
+    dataset = open_segment_maps(pairs, folder, labels, read_numbers, classify, info, options)
+    dataset.videos = group_frames(dataset.paths)
+    return dataset
 
 
 def classify_segment(num_things: int, code: int) -> SegmentClass:

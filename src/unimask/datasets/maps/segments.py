@@ -89,4 +89,5 @@ def read_segments(
         np.array([label for _, (label, _) in segments], np.int64),
         np.array([crowd for _, (_, crowd) in segments], bool),
         np.isin(codes, foreign) if foreign else None,
+        ids=np.array([code for code, _ in segments], np.int64),
     )

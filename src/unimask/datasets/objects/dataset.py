@@ -16,6 +16,7 @@ from unimask.datasets.objects.outlines import merge_run_lengths
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, Stream, file_path, open_file, read_file
 from unimask.datasets.sample import Sample
+from unimask.datasets.videos import Video
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import add_known_colours
@@ -57,6 +58,7 @@ class ObjectDataset:
         self.labels, self.annotations, notes = remove_void(labels, annotations)
         self.origin, self.channels = origin, channels
         self.window: Window = None
+        self.videos: Sequence[Video] = ()
         notes = f"objects may overlap; what none covers is background{notes}"
         self.info = DatasetInfo(format, notes=notes)
 
@@ -81,6 +83,7 @@ class ObjectDataset:
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
         crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
+        track_ids = self.annotations.numbers[objects]
         id_maps = self.stack_layers(index, self.sort_back_to_front(objects, masks), size)
         bare = ~id_maps.any(axis=0)
         ignored = self.union_mask(index, void_objects, size) & bare if len(void_objects) else None
@@ -90,6 +93,7 @@ class ObjectDataset:
             id_maps[0][bare] = len(objects) + 1
             label_ids = np.append(label_ids, self.labels.is_thing.index(False))
             crowds, areas = np.append(crowds, False), np.append(areas, np.nan)
+            track_ids = np.append(track_ids, -1)
         return Sample(
             image=image,
             id_maps=id_maps,
@@ -98,6 +102,7 @@ class ObjectDataset:
             ignored=ignored,
             path=path,
             areas=None if np.isnan(areas).all() else areas,
+            track_ids=track_ids if self.videos else None,
         )
 
     def count_things(self) -> Int[np.ndarray, " n"]:

@@ -8,6 +8,7 @@ import numpy as np
 from unimask.datasets.interface import Dataset, DatasetOptions, add_notes
 from unimask.datasets.objects.annotations import AnnotationBuilder
 from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
+from unimask.datasets.videos import Video
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.processing.images import list_images
@@ -64,9 +65,10 @@ def open_sequences(
     paths: list[Path] = []
     sizes: list[tuple[int, int]] = []
     texts: list[Path] = []
+    videos: list[Video] = []
     used: dict[int, int] = {}
     num_frames_missing = 0
-    for folder, text in sequences.values():
+    for video, (folder, text) in sequences.items():
         frames = {}
         for path in list_images(folder, recursive=False):
             if path.stem.isdecimal():
@@ -74,6 +76,7 @@ def open_sequences(
                 paths.append(path)
                 sizes.append((0, 0))
                 texts.append(text)
+        videos.append(Video(video, video, tuple(frames[number] for number in sorted(frames))))
         num_frames_missing += add_objects(builder, text, frames, sizes, class_names, used)
     class_ids = sorted(used)
     table = np.zeros(len(used), np.int32)
@@ -82,11 +85,14 @@ def open_sequences(
     annotations = builder.finish(
         np.array(sizes, np.int64).reshape(-1, 2), lambda image, id: f"{texts[image]}: object {id}"
     )
-    labels = build_object_labels([class_names[number] for number in class_ids])
+    labels = build_object_labels(
+        [class_names[number] for number in class_ids], category_ids=tuple(class_ids)
+    )
     dataset = ObjectDataset(
         format, name, labels, paths, annotations,
         lambda image, id: f"{texts[image]}: object {id}", options.channels,
     )  # fmt: skip
+    dataset.videos = videos
     if num_frames_missing:
         add_notes(dataset, [f"{num_frames_missing} objects are of frames without an image"])
     return dataset

@@ -19,6 +19,7 @@ from unimask.datasets.objects.coco_records import CocoRecord, parse_side_length
 from unimask.datasets.objects.collector import detect_splits, group_by_split_or_name
 from unimask.datasets.objects.json_kinds import find_json_files, is_youtube_vis
 from unimask.datasets.splits import split_from_name
+from unimask.datasets.videos import Video
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import (
@@ -36,7 +37,7 @@ FRAME_FOLDER = "JPEGImages"
 """Folder that holds a folder of frames for each video."""
 
 
-class Video(CocoRecord):
+class VideoRecord(CocoRecord):
     """Video with the names of its frames; height and width are 0 if the file lacks them."""
 
     id: Id
@@ -101,7 +102,7 @@ def open_youtube_vis(
             "train.json and val.json"
         )
     reader = CocoReader(file)
-    read_videos(reader)
+    lengths = read_videos(reader)
     if not reader.objects.labels:
         raise UnlabelledError(f"{file} lists videos, but no objects: add the JSON that has them")
     reader.check()
@@ -110,6 +111,7 @@ def open_youtube_vis(
         [reader.images[number][0] for number in images], frame_folders(folder, file, split), file
     )
     dataset = build_instances(reader, FORMAT, folder.absolute().name, images, files, options)
+    dataset.videos = locate_frames(dataset, lengths)
     add_notes(dataset, ["each frame is an image"])
     return dataset
 
@@ -122,13 +124,28 @@ def frame_folders(folder: Path, file: Path, split: str) -> list[Path]:
     return [folder for place in places for folder in (place / FRAME_FOLDER, place)]
 
 
-def read_videos(reader: CocoReader) -> None:
+def locate_frames(dataset: CocoInstances, lengths: Mapping[Id, int]) -> list[Video]:
+    """Return the videos of the dataset from their numbers of frames."""
+    places = {id: place for place, id in enumerate(dataset.image_ids)}
+    videos = []
+    for id, length in lengths.items():
+        frames = tuple(places[frame_id(id, frame)] for frame in range(length))
+        if frames:
+            videos.append(Video(dataset.paths[frames[0]].parent.name, id, frames))
+    return videos
+
+
+def read_videos(reader: CocoReader) -> dict[Id, int]:
     """Read the videos, objects and categories of a file, in whatever order its lists come.
+
+    Returns:
+        Number of frames of each video, by its id.
 
     Raises:
         DataError: The file is malformed.
     """
     counts: Counter[str] = Counter()
+    lengths: dict[Id, int] = {}
     for key, item in stream_lists(reader.path, ("videos", "annotations", "categories")):
         if key == "categories":
             reader.read_item(key, item)
@@ -136,12 +153,15 @@ def read_videos(reader: CocoReader) -> None:
             place = f"{key}[{counts[key]}]"
             try:
                 if key == "videos":
-                    add_video(reader, convert_record(item, Video, place))
+                    video = convert_record(item, VideoRecord, place)
+                    add_video(reader, video)
+                    lengths[video.id] = len(video.file_names)
                 else:
-                    add_track(reader, convert_record(item, Track, place))
+                    add_track(reader, convert_record(item, Track, place), counts[key])
             except JsonValueError as error:
                 raise DataError(f"{reader.path}: {error}; export it again") from None
         counts[key] += 1
+    return lengths
 
 
 def frame_id(video: Id, frame: int) -> str:
@@ -149,7 +169,7 @@ def frame_id(video: Id, frame: int) -> str:
     return f"{video}, frame {frame}"
 
 
-def add_video(reader: CocoReader, video: Video) -> None:
+def add_video(reader: CocoReader, video: VideoRecord) -> None:
     """Add the frames of a video as images.
 
     Raises:
@@ -160,8 +180,8 @@ def add_video(reader: CocoReader, video: Video) -> None:
         reader.read_item("images", {"id": frame_id(video.id, frame), "file_name": name, **size})
 
 
-def add_track(reader: CocoReader, track: Track) -> None:
-    """Add an object in all frames where it is visible.
+def add_track(reader: CocoReader, track: Track, number: int) -> None:
+    """Add an object in all frames where it is visible; `number` is its id if the file's is text.
 
     Raises:
         DataError: A mask is damaged.
@@ -172,7 +192,7 @@ def add_track(reader: CocoReader, track: Track) -> None:
             reader.read_item(
                 "annotations",
                 {
-                    "id": track.id,
+                    "id": track.id if isinstance(track.id, int) and track.id >= 0 else number,
                     "image_id": frame_id(track.video_id, frame),
                     "category_id": track.category_id,
                     "segmentation": mask,

@@ -5,6 +5,7 @@ import doctest
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -28,7 +29,7 @@ def package_of(path: Path) -> str:
 
 def imported_packages(path: Path) -> set[str]:
     packages = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -43,7 +44,7 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def functions(path: Path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -52,10 +53,37 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
+def for_each(paths: list[Path]):
+    """Turn a check of a module into one test of all, which lists every module that fails.
+
+    A test per module and rule would be thousands, whose overhead exceeds the checks.
+    """
+
+    def decorate(check):
+        def test():
+            failures = []
+            for path in paths:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    failures.append(f"{name_of(path)}: {error}")
+            assert not failures, "\n\n".join(failures)
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 inner = [path for path in MODULES if package_of(path) not in FRONT_DOOR]
 
 
-@pytest.mark.parametrize("path", inner, ids=name_of)
+@for_each(inner)
 def test_imports_point_downwards(path):
     here = package_of(path)
     wrong = {
@@ -71,7 +99,7 @@ def module_name(path: Path) -> str:
 
 def imported_modules(path: Path) -> set[str]:
     """Return the modules that a module imports, also within functions, except for type hints."""
-    modules, nodes = set(), [ast.parse(path.read_text())]
+    modules, nodes = set(), [parse(path)]
     while nodes:
         node = nodes.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -94,7 +122,7 @@ def test_no_module_imports_itself_through_others():
     assert len(order) == len(MODULES)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_files_and_functions_stay_small(path):
     lines = path.read_text().splitlines()
     assert len(lines) <= FILE_LIMIT
@@ -105,13 +133,13 @@ def test_files_and_functions_stay_small(path):
 
 def identifiers(path: Path) -> set[str]:
     """Return the names of functions, classes, arguments and variables of a file."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(parse(path)))
     names = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     names |= {n.id for n in nodes if isinstance(n, ast.Name)}
     return names | {n.arg for n in nodes if isinstance(n, ast.arg)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_names_are_terms_of_the_field(path):
     assert not BANNED_NAMES & identifiers(path)
 
@@ -129,7 +157,7 @@ def first_line(function) -> int:
     return function.body[has_docstring].lineno
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_functions_take_few_arguments(path):
     for function in functions(path):
         arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
@@ -181,13 +209,13 @@ def test_most_files_are_short():
     assert sizes[int(len(sizes) * 0.9)] <= 300
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_modules_have_docstrings_and_specific_names(path):
-    assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+    assert ast.get_docstring(parse(path)), f"{name_of(path)} has no docstring"
     assert not FORBIDDEN_NAMES & {part.removesuffix(".py") for part in path.parts}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_annotations_are_not_hidden_from_shape_checks(path):
     assert "from __future__ import annotations" not in path.read_text()
 
@@ -207,14 +235,14 @@ def descriptions(text: str, section: str) -> dict[str, str]:
 
 def documented(path: Path):
     """Yield the classes and functions of a module that have a docstring, with it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text is not None:
                 yield node, text
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_docstrings_use_specific_verbs_and_standard_terms(path):
     """A summary begins with what is computed, not with "Give"; an image is an image."""
     for node, text in documented(path):
@@ -222,7 +250,7 @@ def test_docstrings_use_specific_verbs_and_standard_terms(path):
         assert not re.search(r"\bpictures?\b", CODE.sub("", text)), f"{node.name}: say image"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_arguments_are_described_by_whole_phrases(path):
     """Each description names what the argument is, and the arguments are those of the function."""
     for node, text in documented(path):
@@ -311,6 +339,6 @@ def test_tests_mirror_the_package():
 COPYING = re.compile(r"/(home|root|work|tmp)/\w")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@for_each(MODULES)
 def test_no_path_of_a_machine(path):
     assert not COPYING.search(path.read_text())

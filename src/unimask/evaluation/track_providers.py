@@ -48,7 +48,8 @@ class PredictedTracks:
 
     def __init__(self, predictions: Predictions) -> None:
         self.predictions, self.dataset = predictions, predictions.dataset
-        self.task, self.labels = predictions.task, predictions.labels
+        self.task: Task = predictions.task
+        self.labels = predictions.labels
 
     def results(self, video: Video) -> Iterator[tuple[Result, Sample]]:
         """Segment and track the frames one by one."""

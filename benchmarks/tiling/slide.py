@@ -47,8 +47,8 @@ def straight_edges(ids: np.ndarray, least: int) -> int:
     for array in (ids, ids.T):
         for above, below in pairwise(array):
             cut = np.where((above != below) & (above > 0), above, 0)
-            numbers, counts = np.unique(cut[cut > 0], return_counts=True)
-            found += int(np.greater_equal(counts, least).sum()) if len(numbers) else 0
+            counts = np.unique(cut[cut > 0], return_counts=True)[1]
+            found += int(np.greater_equal(counts, least).sum())
     return found
 
 

@@ -14,7 +14,7 @@ LABELS = LabelSet(("house", "water", "grass"), (True, False, False))
 HOUSE, WATER, GRASS = range(3)
 SIDE, OVERLAP, WIDTH = 32, 8, 56
 BANK = 12
-"""First column of grass in every tile row: water is above it."""
+"""First row of grass; water is above it."""
 
 
 def tile_logits(probs: dict[int, float]) -> TileLogits:

@@ -77,6 +77,10 @@ TaskOption = Annotated[
     str | None,
     typer.Option(help="Task to run: panoptic, instance or semantic; by default the most general."),
 ]
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
+]
 ThresholdOption = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
@@ -224,7 +228,9 @@ def parse_tile(text: str, confidence: bool) -> "TileOption":
     if not text.isascii() or not text.isdecimal():
         raise SettingsError(f"--tile {text}: pass a side in pixels, such as 1024, auto or none")
     if confidence:
-        raise SettingsError("--confidence does not go with --tile: tiles keep no confidence")
+        raise SettingsError(
+            "--confidence does not go with --tile: results of tiles have no confidence"
+        )
     return int(text)
 
 

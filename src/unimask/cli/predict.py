@@ -18,6 +18,7 @@ from unimask.cli.app import (
     LabelsOption,
     MaxPixelsOption,
     OutlinesOption,
+    OutOption,
     PreprocessingOption,
     RulesOption,
     TtaOption,
@@ -82,10 +83,7 @@ def predict(
             "0 to 1.",
         ),
     ] = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
-    ] = Path("out"),
+    out: OutOption = Path("out"),
     confidence: Annotated[
         bool,
         typer.Option(

@@ -9,6 +9,7 @@ from unimask.cli.app import (
     DeviceOption,
     DtypeOption,
     ModelOption,
+    OutOption,
     TaskOption,
     ThresholdOption,
     WindowOption,
@@ -36,10 +37,7 @@ def slide(
     model: ModelOption = None,
     task: TaskOption = None,
     threshold: ThresholdOption = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
-    ] = Path("out"),
+    out: OutOption = Path("out"),
     mpp: Annotated[
         float | None,
         typer.Option(

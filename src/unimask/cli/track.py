@@ -17,6 +17,7 @@ from unimask.cli.app import (
     DeviceOption,
     DtypeOption,
     ModelOption,
+    OutOption,
     TaskOption,
     ThresholdOption,
     app,
@@ -51,10 +52,7 @@ def track(
     model: ModelOption = None,
     task: TaskOption = None,
     threshold: ThresholdOption = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
-    ] = Path("out"),
+    out: OutOption = Path("out"),
     formats: Annotated[
         str,
         typer.Option(

@@ -156,8 +156,8 @@ class ChipDataset:
             chips.setdefault(name, []).append(place)
         split = choose_validation_groups(chips)
         held = {scene_of_chip[place] for place in split.val}
-        kept = [index for index in range(len(self.scenes)) if index not in held]
-        return ValidationSplit(kept, sorted(held))
+        training = [index for index in range(len(self.scenes)) if index not in held]
+        return ValidationSplit(training, sorted(held))
 
     def select(self, scenes: Sequence[int], *, overlapping: bool) -> "ChipDataset":
         """Return the chips of some scenes."""

@@ -50,7 +50,7 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,video,tracks,export,openvino,ray]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis
+	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,medical,video,tracks,export,openvino,ray]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis surface-distance
 	touch $@
 
 clean:

@@ -6,7 +6,7 @@ LAYERS = (
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
     ("processing", "tracking"),
-    ("rasters", "video"),
+    ("rasters", "video", "volumes"),
     ("modeling", "losses", "datasets", "metrics"),
     ("checkpoints", "curation"),
     ("runtimes",),

@@ -18,8 +18,9 @@ from unimask.datasets.name_forms import (
 )
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD_NAME
+from unimask.processing.image_listing import IMAGE_SUFFIXES, is_image
 from unimask.processing.image_plugins import register_for_file
-from unimask.processing.images import IMAGE_SUFFIXES, is_image, pil_limit_disabled, read_image
+from unimask.processing.images import pil_limit_disabled, read_image
 from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, read_orientation
 
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257

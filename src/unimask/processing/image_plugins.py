@@ -10,7 +10,7 @@ from PIL import features
 
 from unimask.errors import ImageError
 
-HEADER_BYTES = 64
+HEADER_BYTES = 132
 """Number of bytes at the start of a file by which its format is recognised."""
 
 MAX_BRANDS = 12

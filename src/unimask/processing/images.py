@@ -1,9 +1,7 @@
 """Reading of images of any kind as uint8 arrays, with clear errors for unusable ones."""
 
-import glob
 import http.client
 import io
-import os
 import threading
 import urllib.request
 import warnings
@@ -18,8 +16,10 @@ from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError, one_line
 from unimask.formats.bounded_reader import BoundedReader
-from unimask.formats.output_folder import RECORD_NAME
+from unimask.processing.dicom_file import is_dicom
+from unimask.processing.dicom_image import DicomFile
 from unimask.processing.encoded_image import EncodedImage
+from unimask.processing.image_listing import IMAGE_SUFFIXES, is_folder_or_pattern, list_images
 from unimask.processing.image_plugins import (
     HEADER_BYTES,
     register_for_file,
@@ -29,6 +29,7 @@ from unimask.processing.intensities import (
     UINT8_WINDOW,
     ImageWarning,
     Window,
+    apply_window,
     stretch,
     stretch_channels,
     warn_about_range,
@@ -49,12 +50,6 @@ MAX_PIXELS = 200_000_000
 MAX_DOWNLOAD = 2**30
 """Largest number of bytes downloaded from an address."""
 
-IMAGE_FORMATS = "avif bmp gif heic heif hif jfif jp2 jpeg jpg jxl npy pgm png ppm tif tiff webp"
-IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in IMAGE_FORMATS.split())
-
-LABEL_ENDINGS = ("_seg.npy",)
-"""Endings of the names of files that have the suffix of an image, but hold labels (cellpose)."""
-
 ImageArray = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray | EncodedImage
 
@@ -69,6 +64,9 @@ def read_image(
     channels: int = RGB,
 ) -> ImageArray:
     """Read an image as an upright uint8 array, in RGB unless other channels are requested.
+
+    DICOM files (extra `medical`) are windowed by `window`, else by the first window of the file,
+    else by the range of its bits; MONOCHROME1 is inverted afterwards.
 
     Grey images get three equal channels, CMYK and palette images are converted, and alpha is
     dropped without blending. Deeper pixels (16-bit, 32-bit, floats) are mapped linearly to 0..255:
@@ -150,6 +148,8 @@ def read_stream(
     """Decode an open file."""
     header = stream.read(HEADER_BYTES)
     stream.seek(0)
+    if is_dicom(header, name):
+        return from_dicom(DicomFile(stream, name), options)
     plugin = register_for_header(header, name)
     try:
         with pil_limit_disabled():
@@ -272,6 +272,22 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, options: ImageOption
     return np.array(array, order="C") if array is original else array
 
 
+def from_dicom(file: DicomFile, options: ImageOptions) -> ImageArray:
+    """Convert the first frame of a DICOM file; a window clips on purpose, without a warning."""
+    check_size(*file.size, file.name, options.max_pixels)
+    image = file.decode()
+    if image.num_frames > 1:
+        warn(f"{file.name} holds {image.num_frames} frames: only the first is read")
+    window = image.window if options.window is None else options.window
+    if window is None or window == "auto" or image.values.shape[2] > 1:
+        rest = options._replace(window=image.bit_range if window is None else window)
+        pixels = from_array(image.values, file.name, rest)
+    else:
+        grey = apply_window(image.values, window, file.name)
+        pixels = from_array(grey, file.name, options._replace(window=None))
+    return 255 - pixels if image.is_inverted else pixels
+
+
 def count_pixels(source: Source) -> int:
     """Count the pixels of an image by its header; 0 if that does not state them."""
     if isinstance(source, np.ndarray):
@@ -293,78 +309,6 @@ def count_pixels(source: Source) -> int:
             return image.width * image.height
     except Exception:  # many types of exceptions; `read_image` raises one with a clear message
         return 0
-
-
-def is_folder_or_pattern(source: str | Path) -> bool:
-    """Return whether a path is a folder or a glob pattern."""
-    if str(source).startswith(("http://", "https://")):
-        return False
-    path = Path(source)
-    return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
-
-
-def list_images(source: str | Path, *, recursive: bool = True) -> list[Path]:
-    """List the images that a path, a folder or a glob pattern names, in sorted order.
-
-    Hidden files and folders are skipped, and so are subfolders with results of unimask. A pattern
-    whose last part has no suffix ("scans/*") matches only files with the suffix of an image.
-
-    Args:
-        source: Path, folder or glob pattern.
-        recursive: Whether subfolders of a folder are searched as well.
-
-    Raises:
-        ImageError: There are none.
-    """
-    if source == "":  # an unset variable of a shell script; as a path it is the current folder
-        raise ImageError("an empty path names no image: pass a file, a folder or a pattern")
-    path, suffix_list = Path(source), " ".join(sorted(IMAGE_SUFFIXES))
-    if path.is_dir():
-        folders = [path, *(subfolders(path) if recursive else ())]
-        try:
-            images = [
-                e for folder in folders for e in folder.iterdir() if is_image(e, IMAGE_SUFFIXES)
-            ]
-        except OSError as error:
-            raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
-        if not images:
-            raise ImageError(f"{path} holds no images ({suffix_list}): choose another folder")
-        return sorted(images)
-    if glob.has_magic(str(source)) and not path.exists():
-        suffixes: frozenset[str] | None = None if path.suffix else IMAGE_SUFFIXES
-        entries = map(Path, glob.iglob(str(source), recursive=True))
-        images = [entry for entry in entries if is_image(entry, suffixes)]
-        if not images:
-            raise ImageError(f"no image fits {source}: check the pattern")
-        return sorted(images)
-    return [path]
-
-
-def subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the visible folders below a folder, except those with results of unimask."""
-    visited = {os.path.realpath(folder)}
-    for place, inner, _ in os.walk(folder, followlinks=True):
-        selected = []
-        for name in sorted(inner):
-            path = Path(place, name)
-            real = os.path.realpath(path)
-            if (
-                not name.startswith(".")
-                and real not in visited
-                and not (path / RECORD_NAME).exists()
-            ):
-                visited.add(real)  # a link may lead back to a parent folder
-                selected.append(name)
-                yield path
-        inner[:] = selected
-
-
-def is_image(path: Path, suffixes: frozenset[str] | None) -> bool:
-    """Return whether a path is a visible file with one of the suffixes, or any suffix if None."""
-    fits = suffixes is None or (
-        path.suffix.lower() in suffixes and not path.name.endswith(LABEL_ENDINGS)
-    )
-    return fits and not path.name.startswith(".") and path.is_file()
 
 
 __all__ = [

@@ -61,6 +61,23 @@ def stretch_channels(
     return scale([values], [one], name, warn_if_clipped=True)
 
 
+def apply_window(
+    values: Shaped[np.ndarray, "h w c"], window: Window, name: str
+) -> UInt8[np.ndarray, "h w c"]:
+    """Map a window linearly to 0..255 without warnings about values outside it.
+
+    Equal values become equal whatever their type: all are scaled in float64.
+
+    Raises:
+        ImageError: The window is invalid, or values are not real numbers or not finite.
+    """
+    limits = parse_window(window, name)
+    if values.dtype.kind == "f":
+        measure_finite_extent(values, name)
+    wide = values if values.dtype.itemsize > 2 else values.astype(np.int32)
+    return scale([wide], [limits], name, warn_if_clipped=False)
+
+
 def scale(
     parts: Sequence[Shaped[np.ndarray, "h w _"]],
     windows: Sequence[tuple[float, float]],
@@ -184,6 +201,7 @@ def warn(warning: ImageWarning) -> None:
 __all__ = [
     "ImageWarning",
     "Window",
+    "apply_window",
     "parse_window",
     "stretch",
     "stretch_channels",

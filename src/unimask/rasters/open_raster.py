@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unimask.errors import ImageError, SettingsError
-from unimask.processing.images import subfolders
+from unimask.processing.image_listing import subfolders
 from unimask.rasters.band_files import BandFiles, find_band_files
 from unimask.rasters.gdal_image import GdalImage
 from unimask.rasters.large_image import LargeImage

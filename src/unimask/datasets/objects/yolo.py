@@ -18,7 +18,7 @@ from unimask.datasets.objects.yolo_labels import FORMAT, is_label_line, open_yol
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError, SettingsError
 from unimask.formats.text_file import MAX_YAML_BYTES, read_text, read_yaml
-from unimask.processing.images import IMAGE_SUFFIXES, is_image
+from unimask.processing.image_listing import IMAGE_SUFFIXES, is_image
 
 SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLIT_NAMES)})['\"]?[ \t]*:", re.MULTILINE)
 CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)

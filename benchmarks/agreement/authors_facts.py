@@ -56,7 +56,10 @@ def their_classes(mask2former: Path, detectron2: Path) -> dict[str, list[Class]]
     coco, city = built_in["COCO_CATEGORIES"], built_in["CITYSCAPES_CATEGORIES"]
     ade = registered("ade20k_panoptic", "ADE20K_150_CATEGORIES")
     objects = registered("ade20k_instance", "ADE_CATEGORIES")
+    video = constants(mask2former / "mask2former_video/data_video/datasets/ytvis.py")
     return {
+        "youtube_vis_2019": video["YTVIS_CATEGORIES_2019"],
+        "youtube_vis_2021": video["YTVIS_CATEGORIES_2021"],
         "coco_panoptic": coco,
         "coco_instance": [entry for entry in coco if entry["isthing"]],
         "coco_stuff": registered("coco_stuff_10k", "COCO_CATEGORIES"),
@@ -122,6 +125,7 @@ def our_facts(configuration: ModelConfig) -> Facts:
         "size": (before.shortest_edge, before.longest_edge),
         "tasks": tasks,
         "top k": after.top_k,
+        "clips": network.clips,
         "divisor": before.size_divisor,
         "resize": after.resize,
     }
@@ -227,6 +231,8 @@ def compare_file(family: str, url: str, configs: dict[Path, Settings]) -> bool:
     # The zoo's address of one Mapillary file lacks the 2 of its configuration's name.
     spelled = (stem, stem.replace("maskformer_", "maskformer2_"))
     folder_name = "/".join(folders).replace("_", "-") + "-segmentation/" if len(folders) > 1 else ""
+    if folders[0] == "video_mask2former":
+        folder_name = folders[1].replace("ytvis", "youtubevis")
     path = next(p for p in configs if folder_name in str(p) and p.stem in spelled)
     name = name_of(family, path, configs[path])
     configuration = MODEL_CONFIGS[name]
@@ -244,14 +250,13 @@ def compare_zoo(family: str, repository: Path, configs: dict[Path, Settings]) ->
     """Compare the files that a repository's model zoo lists."""
     text = (repository / "MODEL_ZOO.md").read_text()
     urls = re.findall(r"dl.fbaipublicfiles.com/maskformer/(?:mask2former/)?([^\" )]+\.pkl)", text)
-    images = [url for url in urls if not url.startswith("video")]
-    return [compare_file(family, url, configs) for url in images]
+    return [compare_file(family, url, configs) for url in urls]
 
 
 def main(mask2former: Path, oneformer: Path, maskformer: Path, detectron2: Path) -> None:
     """Compare all, and fail if anything differs."""
     classes = their_classes(mask2former, detectron2)
-    fine = [compare_labels(name, classes[name]) for name in NUM_CLASSES]
+    fine = [compare_labels(*item) for item in classes.items()]
     fine += [compare_labels(*item) for item in maskformers_classes(maskformer).items()]
     theirs = {
         "mask2former": read_all(mask2former, mask2former / "mask2former/config.py", detectron2),
@@ -264,7 +269,7 @@ def main(mask2former: Path, oneformer: Path, maskformer: Path, detectron2: Path)
     known = compare_zoo("mask2former", mask2former, theirs["mask2former"])
     known += compare_zoo("maskformer", maskformer, theirs["maskformer"])
     print(
-        f"{len(NUM_CLASSES)} label sets, {len(MODEL_CONFIGS)} configurations and "
+        f"{len(classes)} label sets, {len(MODEL_CONFIGS)} configurations and "
         f"{len(known)} files: {(fine + known).count(False)} differ"
     )
     sys.exit(not all(fine + known))

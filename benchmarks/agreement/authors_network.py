@@ -15,6 +15,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def stub_packages(mask2former: Path, detectron2: Path) -> None:
     stub("detectron2.modeling.backbone", detectron2 / "detectron2/modeling/backbone")
     stub("detectron2.modeling.backbone.build", BACKBONE_REGISTRY=Registry())
     stub_family(mask2former, "mask2former")
+    stub_family(mask2former, "mask2former_video")
 
 
 def stub_family(repository: Path, package: str) -> None:
@@ -147,10 +149,22 @@ def their_backbone(config: BackboneConfig, norm: str) -> tuple[nn.Module, tuple[
     return swin, tuple(config.embed_dim * 2**stage for stage in range(4))
 
 
+def their_decoder(config: SegmenterConfig) -> Callable[..., nn.Module]:
+    """Return the class of the authors' transformer decoder, for images or for clips."""
+    if config.clips:
+        video = import_module(
+            "mask2former_video.modeling.transformer_decoder.video_mask2former_transformer_decoder"
+        )
+        return partial(video.VideoMultiScaleMaskedTransformerDecoder, num_frames=2)
+    images = import_module(
+        "mask2former.modeling.transformer_decoder.mask2former_transformer_decoder"
+    )
+    return images.MultiScaleMaskedTransformerDecoder
+
+
 def their_network(config: SegmenterConfig, norm: str) -> nn.Module:
     """Assemble the authors' parts as their `from_config` does."""
     folder = "mask2former.modeling"
-    decoder = import_module(f"{folder}.transformer_decoder.mask2former_transformer_decoder")
     pixel = import_module(f"{folder}.pixel_decoder.msdeformattn")
     head = import_module(f"{folder}.meta_arch.mask_former_head")
     spec = import_module("detectron2.layers.shape_spec").ShapeSpec
@@ -169,7 +183,7 @@ def their_network(config: SegmenterConfig, norm: str) -> nn.Module:
         conv_dim=pixels.dim, mask_dim=pixels.mask_dim, norm="GN",
         transformer_in_features=["res3", "res4", "res5"], common_stride=4,
     )  # fmt: skip
-    predictor = decoder.MultiScaleMaskedTransformerDecoder(
+    predictor = their_decoder(config)(
         pixels.dim, True, num_classes=config.num_classes, hidden_dim=queries.dim,
         num_queries=queries.num_queries, nheads=queries.num_heads,
         dim_feedforward=queries.ffn_dim, dec_layers=queries.num_layers, pre_norm=False,

@@ -24,6 +24,8 @@ LABELS = {
     "cityscapes_fine_instance_seg_val": "cityscapes_instance",
     "mapillary_vistas_sem_seg_val": "mapillary_vistas",
     "mapillary_vistas_panoptic_val": "mapillary_vistas",
+    "ytvis_2019_val": "youtube_vis_2019",
+    "ytvis_2021_val": "youtube_vis_2021",
 }
 """Our label sets by the names of the datasets that they test on."""
 
@@ -70,7 +72,7 @@ def merged(base: Settings, changes: Settings) -> Settings:
 
 
 def read_all(repository: Path, settings: Path, detectron2: Path) -> dict[Path, Settings]:
-    """Read a repository's configurations of images, each on top of all defaults.
+    """Read a repository's configurations, each on top of all defaults.
 
     Args:
         repository: Mask2Former's, OneFormer's or MaskFormer's folder.
@@ -84,7 +86,7 @@ def read_all(repository: Path, settings: Path, detectron2: Path) -> dict[Path, S
     return {
         path: merged(ground, read_config(path))
         for path in paths
-        if not path.stem.startswith("Base-") and "youtubevis" not in str(path)
+        if not path.stem.startswith("Base-")
     }
 
 
@@ -98,7 +100,8 @@ def tested_on(config: Settings) -> str:
 def name_of(family: str, path: Path, config: Settings) -> str:
     """Return our name of a configuration."""
     folders = path.parts[path.parts.index("configs") + 1 :]
-    data = re.sub("-panoptic$|-(150|19|65|847|171)(-panoptic)?$", "", folders[0].replace("_", "-"))
+    folder = folders[0].replace("_", "-").replace("youtubevis", "youtube-vis")
+    data = re.sub("-panoptic$|-(150|19|65|847|171)(-panoptic)?$", "", folder)
     edge = re.search(r"_(\d+)x\1$", path.stem)
     before = re.match("(coco|cityscapes|mapillary)_pretrain_", path.stem)
     return model_name(
@@ -121,7 +124,8 @@ def task_of(dataset: str) -> str:
     """Return the task of a detectron2 dataset."""
     if "panoptic" in dataset:
         return "panoptic"
-    return "instance" if LABELS[dataset].endswith("_instance") else "semantic"
+    objects = dataset.startswith("ytvis") or LABELS[dataset].endswith("_instance")
+    return "instance" if objects else "semantic"
 
 
 def backbone_name(config: Settings, stem: str) -> str:
@@ -151,6 +155,7 @@ def their_facts(family: str, config: Settings) -> Facts:
     on = {"semantic"} if test.get("SEMANTIC_ON", True) else set()
     on |= {task for task in ("instance", "panoptic") if test.get(f"{task.upper()}_ON")}
     labels = LABELS[tested_on(config)]
+    clips = "Video" in section.get("TRANSFORMER_DECODER_NAME", "")
     facts: Facts = {
         "labels": labels,
         "classes": model["SEM_SEG_HEAD"]["NUM_CLASSES"],
@@ -160,7 +165,9 @@ def their_facts(family: str, config: Settings) -> Facts:
         "size": (image["MIN_SIZE_TEST"], image["MAX_SIZE_TEST"]),
         # They enable all tasks for ADE20K's instances, whose classes are all things.
         "tasks": {"instance"} if labels == "ade20k_instance" else on,
-        "top k": config["TEST"]["DETECTIONS_PER_IMAGE"],
+        # Their rule for videos has this number in its code (`inference_video`).
+        "top k": 10 if clips else config["TEST"]["DETECTIONS_PER_IMAGE"],
+        "clips": clips,
     }
     if "panoptic" in on and labels != "ade20k_instance":
         facts["thresholds"] = (test["OBJECT_MASK_THRESHOLD"], test["OVERLAP_THRESHOLD"])

@@ -11,7 +11,7 @@ class LayerPrediction(NamedTuple):
     """Prediction of one decoder layer for every query; the last class column is "no object"."""
 
     class_logits: Float[Tensor, "b q k"]
-    mask_logits: Float[Tensor, "b q h w"]
+    mask_logits: Float[Tensor, "b q *t h w"]
 
 
 class SegmenterOutput(NamedTuple):
@@ -19,7 +19,8 @@ class SegmenterOutput(NamedTuple):
 
     Attributes:
         class_logits: Class logits; the last column is "no object".
-        mask_logits: Mask logits at a quarter of the input's height and width.
+        mask_logits: Mask logits at a quarter of the input's height and width; of clips, those of
+            each frame, (b, q, t, h, w).
         auxiliary: Predictions of the earlier layers; the first is that of the initial queries if
             the decoder supervises them.
         object_queries: Initial queries, if the decoder supervises them.
@@ -27,7 +28,7 @@ class SegmenterOutput(NamedTuple):
     """
 
     class_logits: Float[Tensor, "b q k"]
-    mask_logits: Float[Tensor, "b q h w"]
+    mask_logits: Float[Tensor, "b q *t h w"]
     auxiliary: tuple[LayerPrediction, ...] = ()
     object_queries: Float[Tensor, "b q c"] | None = None
     text_queries: Float[Tensor, "b q c"] | None = None
@@ -37,7 +38,8 @@ class MaskFactors:
     """Masks of all layers as the factors of their product, to be computed a few at a time.
 
     The masks of every query of every layer would take most of a training step's memory, and losses
-    read few of them. This is not a tuple, so that code which converts the dtype of outputs (mixed
+    read few of them. Of clips, each frame counts as an image here, with the embeddings of its clip.
+    This is not a tuple, so that code which converts the dtype of outputs (mixed
     precision training) leaves it unchanged.
 
     Args:

@@ -27,6 +27,17 @@ def test_inputs_of_another_kind_are_refused(value, reason):
         check_images(value, WEIGHT)
 
 
+def test_clips_are_taken_by_networks_of_clips_only():
+    check_images(IMAGES[None], WEIGHT, clips=True)
+    check_images(IMAGES, WEIGHT, clips=True)
+    with pytest.raises(
+        SettingsError, match=r"shape \(1, 1, 3, 32, 32\): pass \(b, c, h, w\), norm"
+    ):
+        check_images(IMAGES[None], WEIGHT)
+    with pytest.raises(SettingsError, match=r"pass \(b, c, h, w\) or \(b, t, c, h, w\)"):
+        check_images(IMAGES[0], WEIGHT, clips=True)
+
+
 def test_autocast_takes_floats_of_another_precision():
     with torch.autocast("cpu", torch.bfloat16):
         check_images(IMAGES.bfloat16(), WEIGHT)

@@ -21,7 +21,7 @@ from unimask.published.publication_tables import PUBLICATIONS
 
 def test_every_configuration_has_its_own_name():
     families = Counter(c.publication.family for c in MODEL_CONFIGS.values())
-    counts = {"mask2former": 47, "oneformer": 28, "maskformer": 24}
+    counts = {"mask2former": 47 + 12, "oneformer": 28, "maskformer": 24}
     assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3}
     assert sum(families.values()) == sum(len(p.backbones) for p in PUBLICATIONS)
     assert not MODEL_CONFIGS.keys() & PRESETS.keys()
@@ -44,6 +44,9 @@ def test_a_name_says_architecture_and_data(name):
     ("name", "queries", "classes", "tasks", "edges", "threshold"),
     [
         ("mask2former-swin-tiny-coco-instance", 100, 80, 1, (800, 1333), 0.8),
+        ("mask2former-resnet101-youtube-vis-2021-instance", 100, 40, 1, (360, 1333), 0.8),
+        ("mask2former-swin-large-youtube-vis-2019-instance", 200, 40, 1, (480, 1333), 0.8),
+        ("mask2former-swin-large-youtube-vis-2021-instance", 200, 40, 1, (360, 1333), 0.8),
         ("mask2former-swin-large-coco-panoptic", 200, 133, 3, (800, 1333), 0.8),
         ("mask2former-swin-large-ade20k-semantic", 100, 150, 1, (640, 2560), 0.8),
         ("mask2former-swin-tiny-ade20k-semantic", 100, 150, 1, (512, 2048), 0.8),
@@ -64,6 +67,11 @@ def test_configurations_equal_the_authors(name, queries, classes, tasks, edges, 
     assert network.num_classes == classes and len(configuration.publication.tasks) == tasks
     assert (size.shortest_edge, size.longest_edge) == edges
     assert configuration.postprocessing().object_threshold == threshold
+
+
+def test_networks_of_youtube_vis_segment_clips():
+    clips = {name for name, c in MODEL_CONFIGS.items() if c.network().clips}
+    assert len(clips) == 12 and all("youtube-vis" in name for name in clips)
 
 
 def test_maskformers_have_an_encoder_where_they_are_panoptic():

@@ -21,9 +21,9 @@ MASKFORMERS, BASELINES = published_models("maskformer-"), published_models("per-
 
 
 def test_every_published_model_is_listed_once():
-    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21
+    assert len(MASK2FORMERS) == 47 + 12 and len(ONEFORMERS) == 21
     assert len(MASKFORMERS) == 24 and len(BASELINES) == 6
-    assert len(MODELS) == 47 + 21 + 24 + 6
+    assert len(MODELS) == 47 + 12 + 21 + 24 + 6
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
     assert {model.name for model in MODELS} <= MODEL_CONFIGS.keys()

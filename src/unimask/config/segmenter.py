@@ -37,3 +37,9 @@ class SegmenterConfig:
         """Configuration of task-conditioned queries; None for networks that take no task."""
         queries = self.transformer_decoder
         return queries.task_queries if isinstance(queries, MaskedDecoderConfig) else None
+
+    @property
+    def clips(self) -> bool:
+        """Whether the network segments clips of a video instead of images."""
+        queries = self.transformer_decoder
+        return isinstance(queries, MaskedDecoderConfig) and queries.clips

@@ -64,6 +64,8 @@ class MaskedDecoderConfig:
             Mask DINO, section 3.3), so their number grows with the image. No published Mask2Former
             has any.
         max_proposals: Maximum number of additional queries.
+        clips: Whether the network segments clips (Mask2Former for video, Cheng et al. 2021):
+            queries attend to all frames of a clip, and position encodings include time.
     """
 
     kind: Literal["masked"] = "masked"
@@ -78,6 +80,7 @@ class MaskedDecoderConfig:
     local_positions: bool = False
     proposals: float = 0.0
     max_proposals: int = 600
+    clips: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -252,6 +252,11 @@ def check_settings(model: Predictor, settings: ExportSettings, num_images: int) 
     """
     if not isinstance(model.network, Segmenter):
         raise SettingsError(f"{model.name} is an exported file already: pass the original model")
+    if model.description.config.clips:
+        raise SettingsError(
+            f"{model.name} segments clips of any number of frames: only networks for images are "
+            "exported"
+        )
     precision = precision_name(model.network, model.dtype)
     if model.device.type != "cpu" or precision != "float32":
         raise SettingsError("export needs the model on the CPU in float32: load it so")

@@ -76,6 +76,29 @@ def level_positions(
     return [code.flatten(1).transpose(0, 1) for code in codes]
 
 
+def clip_positions(
+    sizes: list[tuple[int, int]], frames: int, dim: int, like: Tensor
+) -> list[Float[Tensor, "_ c"]]:
+    """Compute the position encodings of the cells of each map in every frame, frame by frame.
+
+    They are those of rows and columns plus an encoding of time, in which the last frame of a clip
+    is 2 pi (`mask2former_video/modeling/transformer_decoder/position_encoding.py`).
+
+    Args:
+        sizes: Height and width of the maps at strides 32, 16 and 8.
+        frames: Number of frames.
+        dim: Number of channels.
+        like: Tensor whose device and dtype the result has.
+    """
+    index = torch.arange(dim, device=like.device, dtype=torch.float32)
+    periods = 10000 ** (2 * torch.div(index, 2, rounding_mode="floor") / dim)
+    times = interleaved_waves(frames, periods, None)[:, None]
+    cells = [sine_positions(size, dim, like.device, torch.float32) for size in sizes]
+    return [
+        (code.flatten(1).transpose(0, 1) + times).to(like.dtype).flatten(0, 1) for code in cells
+    ]
+
+
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def cell_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Float[Tensor, "n 2"]:

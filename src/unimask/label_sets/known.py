@@ -6,7 +6,7 @@ Sources: detectron2's `builtin_meta.py` (COCO, Cityscapes); Mask2Former's
 `data/datasets/register_*.py` (ADE20K, Mapillary Vistas, COCO-Stuff); panopticapi's
 `panoptic_coco_categories.json` (COCO); SegNet's `test_segmentation_camvid.py` (CamVid); the
 description that Humans in the Loop publish with their aerial images (Dubai); the development kit of
-Pascal VOC 2012.
+Pascal VOC 2012; Mask2Former's `data_video/datasets/ytvis.py` (YouTube-VIS).
 """
 
 import json
@@ -31,8 +31,12 @@ NUM_CLASSES = {
     "camvid": 11,
     "dubai_aerial": 5,
     "pascal_voc": 21,
+    "youtube_vis_2019": 40,
+    "youtube_vis_2021": 40,
 }
-"""Number of classes per label set; all differ, so that a network's outputs identify its set."""
+"""Number of classes per label set; only those of YouTube-VIS are equal, so that a network's outputs
+identify any other set.
+"""
 
 THING_SUBSETS = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
 """Label sets that are the things of another one, in the same order."""

@@ -219,6 +219,7 @@ def build_masked_decoder(
         head=head,
         enforce_input_proj=config.enforce_input_proj,
         local_positions=config.local_positions,
+        clips=config.clips,
     )
 
 

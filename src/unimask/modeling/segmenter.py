@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unimask.errors import SettingsError
 from unimask.labels import Task
+from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.task_encoder import TaskEncoder
 from unimask.modeling.text_encoder import TextMapper
 from unimask.outputs import FactoredOutput, SegmenterOutput
@@ -42,7 +43,7 @@ class Segmenter(nn.Module):
 
     def forward(
         self,
-        pixel_values: Float[Tensor, "b c h w"],
+        pixel_values: Float[Tensor, "b *t c h w"],
         task: Task | Sequence[Task] | None = None,
         *,
         sentences: Int[Tensor, "b n t"] | None = None,
@@ -52,7 +53,8 @@ class Segmenter(nn.Module):
         """Compute class and mask logits for every query.
 
         Args:
-            pixel_values: Normalized images of any height and width.
+            pixel_values: Normalized images of any height and width; for networks of clips also
+                clips (b, t, c, h, w), and an image is a clip of one frame.
             task: Task of all images, or of each. Used by OneFormer only; None means panoptic.
             sentences: Token ids of texts about the images, to train OneFormer.
             auxiliary: Whether to return the predictions of earlier layers too; None returns them
@@ -68,10 +70,14 @@ class Segmenter(nn.Module):
             SettingsError: `pixel_values` has another rank, dtype or device than the network needs.
         """
         if not torch.compiler.is_compiling():
-            check_images(pixel_values, next(self.backbone.parameters()))
-        features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
-        pixels = self.pixel_decoder(features)
+            clips = getattr(self.transformer_decoder, "clips", False)
+            check_images(pixel_values, next(self.backbone.parameters()), clips=clips)
         auxiliary = self.training if auxiliary is None else auxiliary
+        if pixel_values.ndim == 5:
+            pixels = self.encode(pixel_values.flatten(0, 1))
+            frames = pixel_values.shape[1]
+            return self.decode_clips(pixels, frames, auxiliary=auxiliary, factored=factored)
+        pixels = self.encode(pixel_values)
         token = None
         if self.task_encoder is not None:
             tasks = task or "panoptic"
@@ -83,18 +89,57 @@ class Segmenter(nn.Module):
             output = output._replace(text_queries=self.text_mapper(sentences))
         return output
 
+    def encode(self, pixel_values: Float[Tensor, "n c h w"]) -> PixelDecoderOutput:
+        """Compute the maps that the transformer decoder reads, of images or of single frames."""
+        features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
+        return self.pixel_decoder(features)
 
-def check_images(pixel_values: object, weight: Tensor) -> None:
+    def decode_clips(
+        self, pixels: PixelDecoderOutput, frames: int, *, auxiliary: bool, factored: bool
+    ) -> SegmenterOutput | FactoredOutput:
+        """Predict classes and masks of clips from the maps of their frames.
+
+        Args:
+            pixels: Maps of the frames of all clips in order.
+            frames: Number of frames of each clip.
+            auxiliary: Whether to return the predictions of earlier layers too.
+            factored: Whether to return the masks of all layers as factors.
+        """
+        features = pixels.mask_features._replace(frames=frames)
+        output = self.transformer_decoder(
+            pixels._replace(mask_features=features), auxiliary=auxiliary, factored=factored
+        )
+        return output if isinstance(output, FactoredOutput) else group_frames(output, frames)
+
+
+def group_frames(output: SegmenterOutput, frames: int) -> SegmenterOutput:
+    """Return the output with the masks (b * t, q, h, w) of each layer as (b, q, t, h, w)."""
+
+    def by_clip(masks: Float[Tensor, "n q h w"]) -> Float[Tensor, "b q t h w"]:
+        return masks.unflatten(0, (-1, frames)).transpose(1, 2)
+
+    earlier = [layer._replace(mask_logits=by_clip(layer.mask_logits)) for layer in output.auxiliary]
+    return output._replace(mask_logits=by_clip(output.mask_logits), auxiliary=tuple(earlier))
+
+
+def check_images(pixel_values: object, weight: Tensor, *, clips: bool = False) -> None:
     """Raise if an input cannot be a batch of images for a network with this weight.
 
+    Args:
+        pixel_values: Input of the network.
+        weight: Weight of the network.
+        clips: Whether the network takes clips too.
+
     Raises:
-        SettingsError: It is not a tensor (b, c, h, w) of the weight's dtype and device.
+        SettingsError: It is not a tensor (b, c, h, w), or of clips (b, t, c, h, w), of the weight's
+            dtype and device.
     """
     if not isinstance(pixel_values, Tensor):
         raise SettingsError(f"pixel_values is a {type(pixel_values).__name__}: pass a tensor")
-    if pixel_values.ndim != 4 or not pixel_values.numel():
+    if pixel_values.ndim not in ((4, 5) if clips else (4,)) or not pixel_values.numel():
         shape = tuple(pixel_values.shape)
-        raise SettingsError(f"pixel_values has shape {shape}: pass (b, c, h, w), normalized images")
+        wanted = "(b, c, h, w) or (b, t, c, h, w)" if clips else "(b, c, h, w)"
+        raise SettingsError(f"pixel_values has shape {shape}: pass {wanted}, normalized images")
     if pixel_values.dtype != weight.dtype and not (
         pixel_values.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
     ):

@@ -64,6 +64,8 @@ class ModelConfig:
         queries, pixels = config.transformer_decoder, config.pixel_decoder
         if published.queries is not None and isinstance(queries, MaskedDecoderConfig):
             queries = replace(queries, num_queries=published.queries)
+        if published.clips and isinstance(queries, MaskedDecoderConfig):
+            queries = replace(queries, clips=True)
         if isinstance(pixels, FPNPixelDecoderConfig) and not published.encoder:
             pixels = replace(pixels, encoder=None)
         backbone = config.backbone

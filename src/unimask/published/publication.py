@@ -25,6 +25,9 @@ Family = Literal["mask2former", "oneformer", "maskformer", "per-pixel", "per-pix
 
 ALL_TASKS: tuple[Task, ...] = tuple(reversed(TASKS))
 
+CLIP_TOP_K = 10
+"""Number of pairs of query and class that the authors keep of a video (`inference_video`)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
@@ -41,6 +44,7 @@ class Publication:
         size: Shortest and longest edge of test images in pixels.
         size_wide: Value of `size` for the backbones that the authors call B, L or XL, if it
             differs.
+        swin_edges: Width and shortest edge of test images of each Swin whose edge differs.
         size_divisor: As in `PreprocessingConfig`.
         object_threshold: As in `PostprocessingConfig`.
         queries: Number of queries, if it differs from the presets'.
@@ -48,6 +52,7 @@ class Publication:
         edge: Shortest edge in pixels, if it is part of the name.
         pretrained_on: Dataset of an earlier training, if it is part of the name.
         files: Hashes at the end of the names of published files (`model_final_94dc52.pkl`).
+        clips: Whether the networks segment clips of videos.
     """
 
     family: Family
@@ -58,6 +63,7 @@ class Publication:
     tasks: tuple[Task, ...]
     size: tuple[int, int]
     size_wide: tuple[int, int] | None = None
+    swin_edges: tuple[tuple[int, int], ...] = ()
     size_divisor: int = 32
     object_threshold: float = 0.8
     queries: int | None = None
@@ -65,6 +71,7 @@ class Publication:
     edge: int | None = None
     pretrained_on: str | None = None
     files: frozenset[str] = frozenset()
+    clips: bool = False
 
     @property
     def dataset(self) -> frozenset[str]:
@@ -83,8 +90,11 @@ class Publication:
         For per-pixel networks they do not pad images but enlarge the scores four times, so that the
         scores cover slightly more than the image: padding to multiples of 4 has the same effect.
         """
-        wide = self.size_wide is not None and is_wide(config.backbone)
-        shortest, longest = self.size_wide if wide and self.size_wide else self.size
+        shortest, longest = self.size
+        if self.size_wide is not None and is_wide(config.backbone):
+            shortest, longest = self.size_wide
+        if isinstance(config.backbone, SwinConfig):
+            shortest = dict(self.swin_edges).get(config.backbone.embed_dim, shortest)
         rules = PreprocessingConfig(
             shortest_edge=shortest,
             longest_edge=longest,
@@ -102,6 +112,8 @@ class Publication:
         rules = family_postprocessing(config)
         if isinstance(queries, MaskedDecoderConfig) and queries.task_queries:
             rules = replace(rules, top_k=queries.num_queries)
+        if self.clips:
+            rules = replace(rules, top_k=CLIP_TOP_K)
         combined = self.tasks == ("semantic",) and not is_per_pixel(config)
         return replace(
             rules,

@@ -164,7 +164,23 @@ BASELINES = tuple(
     if p.task == "semantic" and p.labels in files
 )
 
-PUBLICATIONS = MASK2FORMERS + ONEFORMERS + MASKFORMERS + BASELINES
+CLIPS_2019 = Publication(
+    family="mask2former", data="youtube-vis-2019", task="instance", labels="youtube_vis_2019",
+    backbones=(*SMALL_BACKBONES, "swin-base", "swin-large"), tasks=("instance",),
+    size=(360, 1333), swin_edges=((96, 480), (128, 480), (192, 480)), clips=True,
+    files=split_words("34112b a34dca 26fffe 4a5174 221a8a c5c739"),
+)  # fmt: skip
+CLIPS_2021 = replace(
+    CLIPS_2019, data="youtube-vis-2021", labels="youtube_vis_2021",
+    swin_edges=((96, 480), (128, 480)),
+    files=split_words("b8aae2 6efd7a 965185 0dec91 a9b925 4da256"),
+)  # fmt: skip
+CLIPS = (CLIPS_2019, CLIPS_2021)
+"""Mask2Formers for video. Names and shapes of their tensors equal those of networks for images, but
+their position encodings include time (`mask2former_video`).
+"""
+
+PUBLICATIONS = MASK2FORMERS + CLIPS + ONEFORMERS + MASKFORMERS + BASELINES
 
 UNPUBLISHED = Publication(
     family="mask2former", data="", task="panoptic", labels="", backbones=(), tasks=ALL_TASKS,
@@ -172,9 +188,5 @@ UNPUBLISHED = Publication(
 )  # fmt: skip
 """Settings of unpublished networks: panoptic at COCO's size, as most of the family."""
 
-VIDEO_FILES = split_words(
-    "34112b a34dca 26fffe 4a5174 221a8a c5c739 b8aae2 6efd7a 965185 0dec91 a9b925 4da256"
-)
-"""Files of Mask2Former for video. Names and shapes equal those of networks for images, but their
-position encodings include frames (`mask2former_video`).
-"""
+UNPUBLISHED_CLIPS = replace(CLIPS_2019, data="", labels="", backbones=(), files=frozenset())
+"""Settings of unpublished networks for video."""

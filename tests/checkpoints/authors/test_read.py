@@ -251,18 +251,33 @@ def test_mismatches_are_one_line_errors(tmp_path, message):
 
 
 @pytest.mark.parametrize(
-    "file",
+    ("file", "last"),
     [
-        "model_final_34112b.pkl",
-        "ytvis_2021/somebodys/model.pkl",
-        "video_maskformer2_R50_bs16_8ep/model_final.pkl",
+        ("model_final_34112b.pkl", "tennis_racket"),
+        ("ytvis_2021/video_maskformer2_R50_bs16_8ep/model_final.pth", "zebra"),
     ],
 )
-def test_video_networks_are_refused_by_their_file_names(tmp_path, file):
+def test_networks_of_clips_are_recognised_and_saved_with_their_clips(tmp_path, file, last):
+    config = replace(TINY_SWIN, num_classes=40)
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-    write_pickle(tmp_path / file, theirs(TINY_SWIN))
-    with pytest.raises(CheckpointError, match=rf"{file}: it is a Mask2Former for video"):
-        unimask.load(tmp_path / file)
+    write_pickle(tmp_path / file, theirs(config))
+    predictor = unimask.load(tmp_path / file, device="cpu")  # no warning
+    assert predictor.description.config.clips and predictor.tasks == ("instance",)
+    assert len(predictor.labels) == 40 and predictor.labels[-1] == last
+    predictor.save(tmp_path / "folder")
+    again = unimask.load(tmp_path / "folder", device="cpu")
+    assert again.description == predictor.description
+    clip = torch.randn(1, 3, 3, 64, 96)
+    with torch.no_grad():
+        found, expected = (net(clip) for net in (again.network, predictor.network))
+    torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
+
+
+def test_networks_of_clips_without_a_year_are_refused_in_one_line(tmp_path):
+    write_pickle(tmp_path / "model.pkl", theirs(replace(TINY_SWIN, num_classes=40)))
+    with pytest.raises(CheckpointError, match=r"model\.pkl has 40 classes") as failed:
+        unimask.load(tmp_path / "model.pkl")
+    assert "\n" not in str(failed.value)
 
 
 def test_networks_of_unimask_have_no_authors_names():

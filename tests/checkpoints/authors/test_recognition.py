@@ -8,6 +8,8 @@ import pytest
 from unimask.checkpoints.authors.recognition import (
     find_publication_by_names,
     find_publication_by_size,
+    find_publication_by_task,
+    segments_clips,
 )
 from unimask.config import (
     PostprocessingConfig,
@@ -15,6 +17,7 @@ from unimask.config import (
     SegmenterConfig,
     SwinConfig,
 )
+from unimask.errors import CheckpointError
 from unimask.label_sets import NUM_CLASSES, known_labels
 from unimask.labels import LabelSet
 from unimask.presets import (
@@ -27,11 +30,12 @@ from unimask.presets import (
 )
 from unimask.published.publication_tables import (
     BASELINES,
+    CLIPS,
     MASK2FORMERS,
     MASKFORMERS,
     PUBLICATIONS,
     UNPUBLISHED,
-    VIDEO_FILES,
+    UNPUBLISHED_CLIPS,
 )
 
 LARGE = SwinConfig(embed_dim=192)
@@ -48,12 +52,17 @@ def network(
     return replace(config, transformer_decoder=decoder)
 
 
+def clips(classes: int) -> SegmenterConfig:
+    config = network(classes)
+    return replace(config, transformer_decoder=replace(config.transformer_decoder, clips=True))
+
+
 def test_every_published_file_is_listed_once():
     """47 networks of Mask2Former's zoo segment images and 12 video; 30 are of MaskFormer's."""
-    groups = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
-    assert [sum(len(p.files) for p in published) for published in groups] == [47, 30, 77]
-    names = VIDEO_FILES.union(*(publication.files for publication in PUBLICATIONS))
-    assert len(VIDEO_FILES) == 12 and len(names) == 47 + 30 + 12
+    groups = (MASK2FORMERS, CLIPS, MASKFORMERS + BASELINES, PUBLICATIONS)
+    assert [sum(len(p.files) for p in published) for published in groups] == [47, 12, 30, 89]
+    names = set[str]().union(*(publication.files for publication in PUBLICATIONS))
+    assert len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
     assert {publication.labels for publication in PUBLICATIONS} <= NUM_CLASSES.keys()
 
@@ -107,6 +116,51 @@ def test_unknown_classes_are_numbered_and_reported():
     assert actual.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
     assert actual.preprocessing(network()) == PreprocessingConfig()
     assert actual.postprocessing(network()) == PostprocessingConfig()
+
+
+@pytest.mark.parametrize("year", [2019, 2021])
+def test_networks_of_clips_are_recognised_by_file_or_folder(year):
+    (publication,) = (p for p in CLIPS if p.data == f"youtube-vis-{year}")
+    assert len(publication.files) == 6
+    config, folder = clips(40), f"ytvis_{year}/video_maskformer2_R50_bs16_8ep/model_final.pkl"
+    names = [f"/downloads/model_final_{name}.pkl" for name in publication.files]
+    for path in (*names, f"/zoo/{folder}", f"/x/youtubevis-{year}/a.pth", f"/x/YTVIS{year}.pth"):
+        assert segments_clips(network(40), Path(path))
+        actual, assumed = find_publication_by_size(config, Path(path))
+        assert actual is publication and assumed is None
+    labels = known_labels(publication.labels).names
+    assert find_publication_by_names(config, labels, Path("/x")) is publication
+    assert find_publication_by_task(config, labels, ["instance"]) is publication
+    assert find_publication_by_names(network(40), labels, Path("/x")) is UNPUBLISHED
+    sizes = {"resnet": mask2former_resnet50(40), "swin": network(40)}
+    edges = {name: publication.preprocessing(c).shortest_edge for name, c in sizes.items()}
+    assert edges == {"resnet": 360, "swin": 480}
+    assert publication.postprocessing(config).top_k == 10 and publication.tasks == ("instance",)
+
+
+@pytest.mark.parametrize(
+    "path", ["/x/model.pkl", "/x/2019/model.pkl", "/x/ytvis/model.pkl", "/ytvis_2019/ytvis_2021/a"]
+)
+def test_forty_classes_need_a_year(path):
+    assert segments_clips(network(40), Path(path))
+    with pytest.raises(CheckpointError, match=f"{path} has 40 classes.*ytvis_2019 or ytvis_2021"):
+        find_publication_by_size(clips(40), Path(path))
+
+
+def test_networks_for_images_are_not_taken_for_networks_of_clips():
+    assert not segments_clips(network(40), Path("/x/images/model.pkl"))
+    assert not segments_clips(network(133), Path("/x/model.pkl"))
+    assert not segments_clips(network(40, task=True), Path("/x/ytvis_2019/model.pkl"))
+    assert not segments_clips(network(40, maskformer=True), Path("/x/model.pkl"))
+    assert find_publication_by_size(network(40), Path("/x/a.pkl"))[0] is UNPUBLISHED
+
+
+def test_classes_of_unknown_networks_of_clips_are_numbered():
+    path = Path("/x/video_maskformer2_R50_ovis/model.pkl")
+    assert segments_clips(network(25), path)
+    actual, assumed = find_publication_by_size(clips(25), path)
+    assert actual is UNPUBLISHED_CLIPS and "no published network of clips has 25" in assumed
+    assert find_publication_by_names(clips(2), ["cell", "ground"], path) is UNPUBLISHED_CLIPS
 
 
 def rules(labels, task):

@@ -1,5 +1,6 @@
 """Weight files of the authors, which contain tensors under the authors' names only."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from unimask.checkpoints.authors.mask2former_names import (
     PIXEL_DECODER,
     modernize_name,
 )
-from unimask.checkpoints.authors.recognition import find_publication_by_size
+from unimask.checkpoints.authors.recognition import find_publication_by_size, segments_clips
 from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_tensors_and_rest
@@ -20,8 +21,6 @@ from unimask.checkpoints.maskformer_shapes import infer_maskformer, is_maskforme
 from unimask.checkpoints.mmdetection.read import is_mmdetection, read_mmdetection
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
-from unimask.published.publication import split_words
-from unimask.published.publication_tables import VIDEO_FILES
 
 
 def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
@@ -42,9 +41,9 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
         if is_mmdetection(tensors):
             return read_mmdetection(tensors, rest, path)
         tensors = modernize_names(tensors)
-        check_supported(tensors, path)
+        check_supported(tensors)
         read = infer_maskformer if is_maskformer(tensors) else infer_segmenter
-        config = read(tensors, path)
+        config = with_clips(read(tensors, path), path)
         expected = expected_tensors(config, tensors)
         state = to_ours(tensors, expected, select_rules(config), ignored=IGNORED_NAMES)
     except CheckpointError as error:
@@ -74,8 +73,16 @@ def modernize_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {modernize_name(name, is_head_flat=flat): value for name, value in tensors.items()}
 
 
-def check_supported(tensors: dict[str, Tensor], path: Path) -> None:
-    """Refuse networks of other families and schemas, and networks for video.
+def with_clips(config: SegmenterConfig, path: Path) -> SegmenterConfig:
+    """Return the configuration, of a network of clips if the path names one."""
+    decoder = config.transformer_decoder
+    if not isinstance(decoder, MaskedDecoderConfig) or not segments_clips(config, path):
+        return config
+    return replace(config, transformer_decoder=replace(decoder, clips=True))
+
+
+def check_supported(tensors: dict[str, Tensor]) -> None:
+    """Refuse networks of other families and schemas.
 
     Raises:
         CheckpointError: The file belongs to such a network.
@@ -83,11 +90,6 @@ def check_supported(tensors: dict[str, Tensor], path: Path) -> None:
     if any(name.startswith("model.pixel_level_module.") for name in tensors):
         raise CheckpointError(
             "its names are Hugging Face's: load the folder that contains config.json"
-        )
-    if is_video_model(path):
-        raise CheckpointError(
-            "it is a Mask2Former for video, whose position encodings include frames: only networks "
-            "for images are supported"
         )
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])
@@ -99,10 +101,3 @@ def check_supported(tensors: dict[str, Tensor], path: Path) -> None:
         raise CheckpointError(
             "it is no MaskFormer, Mask2Former or OneFormer: its sem_seg_head has no mask_features"
         )
-
-
-def is_video_model(path: Path) -> bool:
-    """Return whether file or folders have the name of a Mask2Former for video."""
-    called = "/".join(path.absolute().parts[-5:]).lower()
-    name_words = split_words(called)
-    return bool(name_words & VIDEO_FILES) or "ytvis" in name_words or "video_mask" in called

@@ -1,19 +1,75 @@
 """Recognition of the publication of weights by labels, size, and file name."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
+from unimask.errors import CheckpointError
 from unimask.label_sets import NUM_CLASSES, find_label_set
 from unimask.labels import Task
 from unimask.published.publication import Publication, find_family, is_per_pixel, split_words
-from unimask.published.publication_tables import PUBLICATIONS, UNPUBLISHED
+from unimask.published.publication_tables import (
+    CLIPS,
+    PUBLICATIONS,
+    UNPUBLISHED,
+    UNPUBLISHED_CLIPS,
+)
+
+YOUTUBE_VIS = re.compile(r"(?:ytvis|youtube[-_]?vis)[-_]?(20\d\d)?")
+"""Name of YouTube-VIS in paths, with its year."""
+
+VIDEO_NAMES = re.compile(YOUTUBE_VIS.pattern + "|video_mask")
+"""Names of Mask2Former for video in paths."""
+
+
+def path_end(path: Path) -> str:
+    """Return the last parts of a path, in lower case, that may name what a file holds."""
+    return "/".join(path.absolute().parts[-5:]).lower()
+
+
+def segments_clips(config: SegmenterConfig, path: Path) -> bool:
+    """Return whether a file of the authors belongs to a network of clips.
+
+    Its tensors are those of a network for images: only the name of the file or of its folders, or
+    the number of classes, show it. A folder `images` overrides the number of classes.
+    """
+    if not isinstance(config.transformer_decoder, MaskedDecoderConfig) or config.task_queries:
+        return False
+    words = split_words(path_end(path))
+    if VIDEO_NAMES.search(path_end(path)) or any(words & p.files for p in CLIPS):
+        return True
+    return config.num_classes in {NUM_CLASSES[p.labels] for p in CLIPS} and "images" not in words
+
+
+def find_clip_publication(config: SegmenterConfig, path: Path) -> tuple[Publication, str | None]:
+    """Return the publication of a network of clips; see `find_publication_by_size`.
+
+    Raises:
+        CheckpointError: The number of classes fits several, and the path names none of them.
+    """
+    fits = [p for p in CLIPS if NUM_CLASSES[p.labels] == config.num_classes]
+    if not fits:
+        return UNPUBLISHED_CLIPS, (
+            f"{path} names no classes, and no published network of clips has "
+            f"{config.num_classes}: they are called class 0, class 1, ..."
+        )
+    end = path_end(path)
+    words, years = split_words(end), set(YOUTUBE_VIS.findall(end))
+    named = [p for p in fits if words & p.files] or [p for p in fits if p.data[-4:] in years]
+    if len(named) == 1:
+        return named[0], None
+    raise CheckpointError(
+        f"{path} has {config.num_classes} classes, as YouTube-VIS 2019 and YouTube-VIS 2021 have, "
+        "and does not name the year: put it into a folder ytvis_2019 or ytvis_2021, or a network "
+        "for images into a folder images"
+    )
 
 
 def find_named_publication(path: Path, publications: Sequence[Publication]) -> Publication | None:
     """Return the one publication whose file, or whose dataset and task, the path names."""
-    path_words = split_words("/".join(path.absolute().parts[-5:]))
+    path_words = split_words(path_end(path))
     for fits in (
         [p for p in publications if path_words & p.files],
         [p for p in publications if path_words & p.dataset and p.task in path_words],
@@ -32,7 +88,7 @@ def candidate_publications(
     except for OneFormer, whose networks alone take a task.
     """
     family = find_family(config)
-    fits = [p for p in PUBLICATIONS if p.labels in labels]
+    fits = [p for p in PUBLICATIONS if p.labels in labels and p.clips == config.clips]
     same_family = [p for p in fits if p.family == family]
     if same_family or family == "oneformer":
         return same_family
@@ -71,7 +127,7 @@ def find_publication_by_names(
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
     fits = candidate_publications(config, [find_label_set(names)])
     if not fits:
-        return restrict_tasks(UNPUBLISHED, config)
+        return UNPUBLISHED_CLIPS if config.clips else restrict_tasks(UNPUBLISHED, config)
     if config.task_queries is not None:
         return select_by_edge(path, fits)
     panoptic = find_family(config) == "mask2former" or is_probably_panoptic(config)
@@ -83,7 +139,11 @@ def find_publication_by_task(
 ) -> Publication | None:
     """Return the publication of this network's family for these labels and one of the tasks."""
     labels, family = find_label_set(names), find_family(config)
-    fits = (p for p in PUBLICATIONS if p.labels == labels and p.family == family)
+    fits = (
+        p
+        for p in PUBLICATIONS
+        if p.labels == labels and p.family == family and p.clips == config.clips
+    )
     return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
 
@@ -92,7 +152,12 @@ def find_publication_by_size(config: SegmenterConfig, path: Path) -> tuple[Publi
 
     Returns:
         The publication and, unless the path names it, a line for the user about what was assumed.
+
+    Raises:
+        CheckpointError: It belongs to one of several networks of clips, whose classes differ.
     """
+    if config.clips:
+        return find_clip_publication(config, path)
     num_classes = config.num_classes
     fits = candidate_publications(
         config, [labels for labels, size in NUM_CLASSES.items() if size == num_classes]
@@ -108,7 +173,7 @@ def find_publication_by_size(config: SegmenterConfig, path: Path) -> tuple[Publi
     if named is not None:
         return named, None
     likely = fits[-1] if is_probably_panoptic(config) else fits[0]
-    path_words = split_words("/".join(path.absolute().parts[-5:]))
+    path_words = split_words(path_end(path))
     publication = next((p for p in fits if p.task in path_words), likely)
     return publication, (
         f"{path} does not name its classes: by their number, {num_classes}, it is taken as "

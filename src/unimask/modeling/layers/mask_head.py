@@ -83,7 +83,7 @@ class MaskHead(nn.Module):
         queries: Float[Tensor, "b q c"],
         mask_features: MaskFeatures,
         anchors: Anchors | None = None,
-    ) -> Float[Tensor, "b q h w"]:
+    ) -> Float[Tensor, "n q h w"]:
         """Predict masks only."""
         queries = self.norm(queries)
         mask_logits = mask_features.masks(self.mask_embed(queries))
@@ -91,10 +91,10 @@ class MaskHead(nn.Module):
 
     def add_ellipses(
         self,
-        mask_logits: Float[Tensor, "b q h w"],
+        mask_logits: Float[Tensor, "n q h w"],
         queries: Float[Tensor, "b q c"],
         anchors: Anchors | None,
-    ) -> Float[Tensor, "b q h w"]:
+    ) -> Float[Tensor, "n q h w"]:
         """Add the logits of ellipses to the masks of normalized queries that have an anchor."""
         if anchors is None:
             return mask_logits

@@ -18,37 +18,48 @@ class MaskFeatures(NamedTuple):
     pixels.
 
     Attributes:
-        maps: Input of the projection, or the mask features themselves.
+        maps: Input of the projection, or the mask features themselves, of n images, or of the
+            frames of all clips in order.
         projection: The projection; None if there is none.
+        frames: Number of frames per clip; 1 for images. The queries of a clip have a mask in each
+            of its frames.
     """
 
-    maps: Float[Tensor, "b c h w"]
+    maps: Float[Tensor, "n c h w"]
     projection: nn.Conv2d | None = None
+    frames: int = 1
 
-    def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "b q h w"]:
+    def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "n q h w"]:
         """Compute the mask logits of every query."""
         return mask_logits(*self.project(embed), self.maps)
 
     def layer_masks(
         self, embed: Float[Tensor, "b q d"], count: int
-    ) -> tuple[Float[Tensor, "b _ h w"], ...]:
+    ) -> tuple[Float[Tensor, "n _ h w"], ...]:
         """Compute the mask logits of several layers with `count` queries each."""
         return layer_mask_logits(*self.project(embed), self.maps, count)
 
-    def factors(self, embed: Float[Tensor, "b n d"]) -> MaskFactors:
+    def factors(self, embed: Float[Tensor, "b q d"]) -> MaskFactors:
         """Return embeddings and features whose products are the masks, without computing these."""
         return MaskFactors(*self.project(embed), self.maps)
 
     def project(
         self, embed: Float[Tensor, "b q d"]
-    ) -> tuple[Float[Tensor, "b q c"], Float[Tensor, "b q 1"]]:
-        """Apply the transposed projection to embeddings; return them and the bias of each mask."""
-        if self.projection is None:
-            return embed, embed.new_zeros(*embed.shape[:2], 1)
-        weight, bias = self.projection.weight.flatten(1), self.projection.bias
-        return embed @ weight, (embed @ bias)[..., None]  # type: ignore[operator]
+    ) -> tuple[Float[Tensor, "n q c"], Float[Tensor, "n q 1"]]:
+        """Apply the transposed projection to embeddings; return them and the bias of each mask.
 
-    def projected(self) -> Float[Tensor, "b d h w"]:
+        Those of a clip are repeated for each frame.
+        """
+        if self.projection is None:
+            projected, offset = embed, embed.new_zeros(*embed.shape[:2], 1)
+        else:
+            weight, bias = self.projection.weight.flatten(1), self.projection.bias
+            projected, offset = embed @ weight, (embed @ bias)[..., None]  # type: ignore[operator]
+        if self.frames == 1:
+            return projected, offset
+        return tuple(part.repeat_interleave(self.frames, 0) for part in (projected, offset))  # type: ignore[return-value]
+
+    def projected(self) -> Float[Tensor, "n d h w"]:
         """Compute the mask features."""
         return self.maps if self.projection is None else self.projection(self.maps)
 
@@ -62,12 +73,20 @@ class MaskFeatures(NamedTuple):
         return self._replace(maps=maps)
 
 
-def blocked_positions(mask_logits: Float[Tensor, "b q h w"]) -> Bool[Tensor, "b q n"]:
+def blocked_positions(
+    mask_logits: Float[Tensor, "n q h w"], frames: int = 1
+) -> Bool[Tensor, "b q _"]:
     """Mark the memory positions that each query may not attend to.
 
     A query attends inside the mask that the previous layer predicted for it (Mask2Former, 3.2.1).
     A query with an empty mask attends everywhere: a fully blocked row would make the softmax NaN.
+
+    Args:
+        mask_logits: Mask logits of each image, or of each frame of each clip.
+        frames: Number of frames per clip, whose positions follow each other in the result.
     """
     # As released: not `< 0`, which rounds differently.
     blocked = mask_logits.detach().sigmoid().flatten(2) < 0.5
+    if frames > 1:
+        blocked = blocked.unflatten(0, (-1, frames)).transpose(1, 2).flatten(2)
     return blocked & ~blocked.all(dim=-1, keepdim=True)

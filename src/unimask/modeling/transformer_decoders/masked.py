@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.positions import level_positions
+from unimask.kernels.positions import clip_positions, level_positions
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import blocked_positions
@@ -85,6 +85,10 @@ class MaskedAttentionDecoder(nn.Module):
         head: Prediction head, shared by all layers.
         enforce_input_proj: Whether maps with as many channels as the queries are projected too.
         local_positions: Whether positions are measured in pixels instead of relative to the image.
+        clips: Whether queries attend to all frames of a clip, with encodings of time.
+
+    Raises:
+        ValueError: Clips are combined with an option that only networks for images have.
     """
 
     num_levels = 3
@@ -99,9 +103,14 @@ class MaskedAttentionDecoder(nn.Module):
         head: MaskHead,
         enforce_input_proj: bool,
         local_positions: bool,
+        clips: bool = False,
     ) -> None:
         super().__init__()
-        self.local_positions = local_positions
+        if clips and (
+            local_positions or isinstance(queries, TaskQueries) or queries.proposals is not None
+        ):
+            raise ValueError("clips have no local positions, task queries or proposals")
+        self.local_positions, self.clips = local_positions, clips
         self.queries = queries
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
         fits = input_dim == dim and not enforce_input_proj
@@ -129,7 +138,7 @@ class MaskedAttentionDecoder(nn.Module):
             factored: Whether to return the masks of all layers as factors; masks of anchored
                 queries are computed.
         """
-        maps = self.flatten_maps(pixels)
+        maps, frames = self.flatten_maps(pixels), pixels.mask_features.frames
         initial, query_positions, anchors = self.queries(maps, self.head, task_token)
         resized = [maps.mask_features.at_size(size) for size in maps.sizes]
         keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
@@ -137,7 +146,8 @@ class MaskedAttentionDecoder(nn.Module):
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
             with torch.no_grad():
-                blocked = blocked_positions(self.head.masks(states[-1], resized[level], anchors))
+                masks = self.head.masks(states[-1], resized[level], anchors)
+                blocked = blocked_positions(masks, frames)
             states.append(
                 layer(states[-1], query_positions, keys[level], maps.memories[level], blocked)
             )
@@ -149,8 +159,11 @@ class MaskedAttentionDecoder(nn.Module):
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), queries)
 
     def flatten_maps(self, pixels: PixelDecoderOutput) -> FlattenedMaps:
-        """Project and flatten each map, with its position encodings and size."""
-        features = pixels.multi_scale_features
+        """Project and flatten each map, with its position encodings and size.
+
+        The cells of all frames of a clip follow each other.
+        """
+        features, frames = pixels.multi_scale_features, pixels.mask_features.frames
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         memories = [
             project(feature).flatten(2).transpose(1, 2) + embed
@@ -159,5 +172,9 @@ class MaskedAttentionDecoder(nn.Module):
             )
         ]
         dim = memories[0].shape[-1]
-        positions = level_positions(sizes, dim, memories[0], local=self.local_positions)
+        if self.clips:
+            memories = [memory.reshape(-1, frames * memory.shape[1], dim) for memory in memories]
+            positions = clip_positions(sizes, frames, dim, memories[0])
+        else:
+            positions = level_positions(sizes, dim, memories[0], local=self.local_positions)
         return FlattenedMaps(pixels.mask_features, memories, positions, sizes)

@@ -270,8 +270,10 @@ def check_tasks(model: str, config: SegmenterConfig, tasks: tuple[Task, ...]) ->
 
     Raises:
         SettingsError: The network classifies pixels and a task has objects, or there are several
-            tasks and the network has no task token.
+            tasks and the network has no task token, or the network segments clips.
     """
+    if config.clips:
+        raise SettingsError(f"{model} segments clips: train a network for images")
     possible = family_tasks(config)
     for task in tasks:
         if task not in possible:

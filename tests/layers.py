@@ -2,7 +2,7 @@
 
 LAYERS = (
     ("errors", "version"),
-    ("config", "extras", "labels"),
+    ("config", "extras", "label_sides", "labels"),
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),
     ("processing", "tracking"),

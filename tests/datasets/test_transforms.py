@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from unimask.config import PreprocessingConfig
 from unimask.datasets.sample import Sample, build_target
 from unimask.datasets.transforms import Augmentation, augment
+from unimask.label_sides import mirrored_label_ids
 from unimask.labels import LabelSet
 
 LABELS = LabelSet(("disc", "ground"), (True, False))
@@ -36,6 +37,46 @@ def make_sample(seed=0, size=(96, 128)):
         ignored=None,
         path=Path("a.png"),
     )
+
+
+SIDES = ("left_wing", "right_wing", "body")
+
+
+def make_plane():
+    """Return a picture whose left wing is dark and whose right wing is bright."""
+    numbers = np.full((96, 96), 3, np.int32)
+    numbers[30:60, :30], numbers[30:60, 66:] = 1, 2
+    image = np.full((96, 96, 3), 120, np.uint8)
+    image[numbers == 1], image[numbers == 2] = 20, 230
+    return Sample(
+        image=image,
+        id_maps=numbers[None],
+        label_ids=np.array([0, 1, 2]),
+        crowds=np.zeros(3, bool),
+        ignored=None,
+        path=Path("plane.png"),
+    )
+
+
+@pytest.mark.parametrize("changes", [{"flip": True}, {"rotate": True}])
+def test_mirrored_images_exchange_the_classes_of_the_sides(changes):
+    rules = PreprocessingConfig(shortest_edge=96, longest_edge=200)
+    sample, operations = make_plane(), replace(NO_OPERATIONS, **changes)
+    numbers = sample.id_maps[0].copy()
+    turned = {
+        (np.rot90(each, turns).tobytes(), exchanged)
+        for exchanged, each in enumerate((numbers, numbers[:, ::-1]))
+        for turns in (range(4) if changes.get("rotate") else range(1))
+    }
+    seen = set()
+    for seed in range(40):
+        result = augment(
+            sample, operations, rules, np.random.default_rng(seed), mirrored_label_ids(SIDES)
+        )
+        exchanged = int(result.label_ids.tolist() == [1, 0, 2])
+        assert exchanged or result.label_ids.tolist() == [0, 1, 2]
+        seen.add((result.id_maps[0].tobytes(), exchanged))
+    assert seen == turned
 
 
 def test_the_same_generator_gives_the_same_square():

@@ -16,7 +16,7 @@ from unimask.checkpoints import write_huggingface
 from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.datasets.rendered_town import TOWN_LABELS
 from unimask.errors import SettingsError
-from unimask.inference.augmentation import parse_augmentations
+from unimask.inference.augmentation import ViewModel, parse_augmentations, predict_views
 from unimask.inference.predictor import Predictor
 from unimask.outputs import SegmenterOutput
 
@@ -255,3 +255,20 @@ def test_the_commands_take_views(tiny_model, discs, command, check_error, tmp_pa
     report = tmp_path / "report.json"
     assert command(*evaluated, "--json", report, "--device", "cpu")[0] == 0 and report.exists()
     check_error(*command("evaluate", discs, "--results", tmp_path, "--tta")[::2], "tta", "models")
+
+
+def test_mirrored_views_exchange_the_classes_of_the_sides(tiny):
+    names = ("left_door", "wheel", "right_door")
+    scores = torch.tensor([[[4.0, 1.0, 2.0, 3.0]]])
+
+    def logits(pixel_values):
+        """Return the same logits for every view; the last class is "no object"."""
+        count = len(pixel_values)
+        return SegmenterOutput(scores.expand(count, -1, -1), torch.zeros(count, 1, 8, 8))
+
+    model = ViewModel("panoptic", names, RULES, tiny.preprocess, logits)
+    image = np.zeros((40, 40, 3), np.uint8)
+    views, _ = predict_views(model, image, Augmentations(), batch_size=2)
+    assert [view.is_mirrored for view in views] == [False, True]
+    assert views[0].class_logits.tolist() == [[4, 1, 2, 3]]
+    assert views[1].class_logits.tolist() == [[2, 1, 4, 3]]

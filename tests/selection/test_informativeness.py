@@ -76,3 +76,21 @@ def test_mean_iou_is_that_of_torchmetrics(seed):
     metric = MeanIoU(num_classes=len(classes), input_format="index", per_class=True)
     metric.update(torch.tensor(first[None]), torch.tensor(second[None]))
     assert mean_iou(*maps) == pytest.approx(float(metric.compute().mean()), abs=1e-6)
+
+
+def test_classes_of_the_sides_are_exchanged_in_mirrored_predictions():
+    labels = LabelSet(("left eye", "right eye"), (True, True))
+
+    def predict(task, left, right):
+        """Return a prediction of both eyes, with the label ids of the one further left first."""
+        masks = zip((left, right), (square(0, 2), square(4, 6)), strict=True)
+        rows = [
+            Segment.from_rle(labels, label, RunLength.from_mask(mask), id=number, score=0.9)
+            for number, (label, mask) in enumerate(masks, start=1)
+        ]
+        return Result(task, (4, 6), labels, tuple(rows))
+
+    for task in ("semantic", "instance", "panoptic"):
+        first = predict(task, 0, 1)
+        assert compute_disagreement(first, predict(task, 0, 1)) == 0
+        assert compute_disagreement(first, predict(task, 1, 0)) > 0.5

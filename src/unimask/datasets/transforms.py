@@ -1,6 +1,6 @@
 """Augmentation; each function draws random numbers only from the generator that it receives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,8 @@ class Augmentation:
         crop: Side of the square crop, in pixels.
         min_scale: Minimum scale, relative to the image size used for prediction.
         max_scale: Maximum scale (large-scale jitter).
-        flip: Whether to flip images horizontally with probability 0.5.
+        flip: Whether to flip images horizontally with probability 0.5. Classes of the left and the
+            right side, such as `left_door` and `right_door`, are exchanged.
         rotate: Whether to rotate by random right angles and flip vertically, for images without an
             up direction.
         colour: Maximum relative change of brightness, contrast and saturation.
@@ -55,22 +56,33 @@ def augment(
     settings: Augmentation,
     preprocessing: PreprocessingConfig,
     random: np.random.Generator,
+    mirrored_ids: Sequence[int] | None = None,
 ) -> Sample:
     """Return a random square crop of the sample with random changes.
 
     The crop has a side of `settings.crop` pixels. Where the image is smaller, it is padded with the
     mean colour, as in prediction, and the padding is ignored in the loss.
+
+    Args:
+        sample: Image with its labels.
+        settings: Settings of the changes.
+        preprocessing: Size of prediction, mean colour, and whether contrast is stretched.
+        random: Source of all random numbers.
+        mirrored_ids: Label id of each class in the mirrored image, as of
+            `unimask.label_sides.mirrored_label_ids`; None if mirroring changes no class.
     """
     if preprocessing.stretch:
         sample = replace(sample, image=stretch_intensities(sample.image))
     sample = random_crop(sample, settings, preprocessing, random)
     if settings.flip and random.random() < 0.5:
         sample = transform_arrays(sample, lambda array: array[:, ::-1])
+        sample = exchange_sides(sample, mirrored_ids)
     if settings.rotate:
         turns, mirrored = int(random.integers(4)), random.random() < 0.5
         sample = transform_arrays(
             sample, lambda array: np.rot90(array[::-1] if mirrored else array, turns)
         )
+        sample = exchange_sides(sample, mirrored_ids if mirrored else None)
     sample = replace(sample, image=change_colours(sample.image, settings, random))
     return pad(sample, settings.crop, preprocessing.mean)
 
@@ -147,6 +159,13 @@ def transform_arrays(sample: Sample, transform: Callable[[np.ndarray], np.ndarra
         id_maps=np.stack([np.ascontiguousarray(transform(ids)) for ids in sample.id_maps]),
         ignored=None if sample.ignored is None else np.ascontiguousarray(transform(sample.ignored)),
     )
+
+
+def exchange_sides(sample: Sample, mirrored_ids: Sequence[int] | None) -> Sample:
+    """Exchange the classes of the left and the right side, after mirroring."""
+    if mirrored_ids is None:
+        return sample
+    return replace(sample, label_ids=np.asarray(mirrored_ids)[sample.label_ids])
 
 
 def change_colours(

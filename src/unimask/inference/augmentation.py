@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unimask.config import PreprocessingConfig
 from unimask.errors import SettingsError
+from unimask.label_sides import mirrored_label_ids
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
 from unimask.processing.arguments import abbreviate
@@ -173,12 +174,14 @@ class ViewModel:
 
     Attributes:
         task: Task of the network.
+        labels: Class names; mirrored views exchange those of the left and the right side.
         preprocessing: Rules of pre-processing.
         preprocess: Function from an image and rules to the network's input.
         logits: Function from a batch of inputs (b, c, h, w) to the network's output.
     """
 
     task: Task
+    labels: tuple[str, ...]
     preprocessing: PreprocessingConfig
     preprocess: Callable[[ImageArray, PreprocessingConfig], Preprocessed]
     logits: Callable[[Tensor], SegmenterOutput]
@@ -207,6 +210,7 @@ def predict_views(
         (resized.shape[0], resized.shape[1]), model.task, model.preprocessing
     )
     outputs: list[ViewOutput] = []
+    class_order = [*mirrored_label_ids(model.labels), len(model.labels)]  # the last: no object
     speed = {"preprocess": 1000 * (time.perf_counter() - start), "network": 0.0}
     for group in equal_views(views, batch_size):
         start = time.perf_counter()
@@ -220,9 +224,11 @@ def predict_views(
         network_start = time.perf_counter()
         output = model.logits(torch.stack([item.pixel_values for item in inputs]))
         for index, (view, item) in enumerate(zip(group, inputs, strict=True)):
-            logits = output.class_logits[index], output.mask_logits[index]
+            class_logits, mask_logits = output.class_logits[index], output.mask_logits[index]
+            if view.is_mirrored:
+                class_logits = class_logits[:, class_order]
             sizes = item.padded_size, item.input_size
-            outputs.append(ViewOutput(*logits, *sizes, view.is_mirrored))
+            outputs.append(ViewOutput(class_logits, mask_logits, *sizes, view.is_mirrored))
         speed["preprocess"] += 1000 * (network_start - start)
         speed["network"] += 1000 * (time.perf_counter() - network_start)
     return outputs, speed

@@ -271,6 +271,7 @@ class Pipeline:
         threshold = default_threshold(task, threshold)
         model = ViewModel(
             task,
+            self.labels,
             self.description.preprocessing,
             self.preprocess,
             lambda pixel_values: self.logits(pixel_values.to(self.device, self.dtype), task),

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
+from unimask.label_sides import mirrored_label_ids
 from unimask.metrics.overlaps import count_overlaps
 from unimask.metrics.panoptic_quality import PanopticQuality
 from unimask.results import Result
@@ -38,12 +39,13 @@ def compute_disagreement(result: Result, mirrored: Result) -> float:
         mirrored: Prediction of the horizontally flipped image.
     """
     first, second = result.segmentation, mirrored.segmentation[:, ::-1]
+    mirrored_ids = mirrored_label_ids(result.labels.names)
     if result.task == "semantic":
-        return 1 - mean_iou(first, second)
+        exchanged = np.array([*mirrored_ids, NO_LABEL])  # pixels without a class are the last
+        return 1 - mean_iou(first, exchanged[second])
     quality = PanopticQuality(result.labels)
-    labels, mirrored_labels = (
-        {segment.id: segment.label_id for segment in each.segments} for each in (result, mirrored)
-    )
+    labels = {segment.id: segment.label_id for segment in result.segments}
+    mirrored_labels = {segment.id: mirrored_ids[segment.label_id] for segment in mirrored.segments}
     # Pixels without a segment are no missing ground truth: a crowd of no class matches nothing.
     background = 1 + max(mirrored_labels, default=0)
     second = np.where(second == 0, background, second)

@@ -17,6 +17,7 @@ from unimask.datasets import Dataset
 from unimask.datasets.sample import build_target
 from unimask.datasets.transforms import augment
 from unimask.errors import DataError, UnimaskError
+from unimask.label_sides import mirrored_label_ids
 from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
@@ -77,6 +78,7 @@ class Examples(TorchDataset):
         self.dataset = dataset
         self.tasks = tasks
         self.settings, self.preprocessing = settings, preprocessing
+        self.mirrored_ids = mirrored_label_ids(dataset.labels.names)
         self.texts = texts
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
@@ -108,7 +110,11 @@ class Examples(TorchDataset):
         draw = later + MAX_UNREADABLE_IN_A_ROW * before
         random = np.random.default_rng((self.settings.seed, epoch, index, draw))
         sample = augment(
-            self.dataset[index], self.settings.augmentation, self.preprocessing, random
+            self.dataset[index],
+            self.settings.augmentation,
+            self.preprocessing,
+            random,
+            self.mirrored_ids,
         )
         pixel_values = normalise(sample.image, self.preprocessing, sample.image.shape[:2])
         task = self.tasks[int(random.integers(len(self.tasks)))]

@@ -8,6 +8,8 @@ import torch
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
 from unimask.inference.dtypes import FastestDtype
+from unimask.label_sides import one_sided_names
+from unimask.labels import LabelSet
 from unimask.training.plan.choices import (
     Basis,
     choose_course,
@@ -17,7 +19,7 @@ from unimask.training.plan.choices import (
 )
 from unimask.training.plan.facts import Schedule
 from unimask.training.plan.hardware import Machine
-from unimask.training.plan.plan import CHOSEN_OPTIONS
+from unimask.training.plan.plan import CHOSEN_OPTIONS, find_sides
 from unimask.training.plan.words import sentence
 from unimask.training.settings import TrainingSettings, with_changes
 
@@ -33,6 +35,7 @@ def choose(
     trained=True,
     pretrained=True,
     parameters=47e6,
+    one_sided=(),
     **options,
 ):
     """Return the chosen settings for images of 600 x 800, and the sentence about them."""
@@ -47,6 +50,7 @@ def choose(
         trained=trained,
         pretrained=pretrained,
         fastest=FastestDtype(torch.float32 if machine.kind == "cpu" else torch.bfloat16),
+        one_sided=one_sided,
     )
     settings = replace(requested, **choose_course(requested, options, crop, basis))
     schedule = Schedule(
@@ -199,3 +203,27 @@ def test_short_runs_have_weaker_augmentation(steps, passes, scale, colour):
 def test_augmentation_grows_with_the_epochs():
     found = [for_length(Augmentation(), 3000, passes) for passes in range(15, 51)]
     assert [each.max_scale for each in found] == sorted({each.max_scale for each in found})
+
+
+@pytest.mark.parametrize(
+    ("names", "flip", "text"),
+    [
+        (("road", "car"), True, None),
+        (("l_eye", "r_eye"), True, "exchange the classes l_eye and r_eye"),
+        (("left a", "right a", "left b", "right b"), True, "left a and right a and 1 more pairs"),
+        (("turn left", "road"), False, "no mirrored images: the class turn left names a side"),
+    ],
+)
+def test_mirrored_images_suit_the_classes(names, flip, text):
+    one_sided = one_sided_names(names)
+    settings, _ = choose(CPU, one_sided=one_sided)
+    assert settings.augmentation.flip is flip
+    labels = LabelSet(names, (True,) * len(names))
+    sentences = [sentence(fact) for fact in find_sides(labels, settings.augmentation, one_sided)]
+    assert len(sentences) == (text is not None)
+    assert all(str(text) in each for each in sentences)
+
+
+def test_mirrored_images_can_be_demanded():
+    settings, _ = choose(CPU, one_sided=("turn left",), augmentation=Augmentation())
+    assert settings.augmentation.flip

@@ -68,6 +68,8 @@ class Basis:
         trained: Whether the whole network has trained weights.
         pretrained: Whether the network or its backbone has trained weights.
         fastest: Dtype in which the network is fastest on the hardware.
+        one_sided: Classes of one side whose counterparts are missing, as of
+            `unimask.label_sides.one_sided_names`.
     """
 
     machine: Machine
@@ -77,6 +79,7 @@ class Basis:
     trained: bool
     pretrained: bool
     fastest: FastestDtype
+    one_sided: tuple[str, ...] = ()
 
     @property
     def precision(self) -> str:
@@ -110,7 +113,8 @@ def choose_course(
     validation_interval = math.ceil(basis.validation_images / (VALIDATION_SHARE * batch))
     rate = learning_rate(basis)
     small = elements < SMALL and (basis.trained or not basis.pretrained)
-    augmentation = replace(requested.augmentation, crop=crop)
+    flip = requested.augmentation.flip and not basis.one_sided
+    augmentation = replace(requested.augmentation, crop=crop, flip=flip)
     chosen = {
         "batch_size": at_once,
         "accumulate": passes,

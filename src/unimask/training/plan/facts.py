@@ -198,6 +198,21 @@ class Crowding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sides:
+    """Classes of the left and the right side.
+
+    Attributes:
+        pairs: Names of the classes that mirrored images exchange.
+        one_sided: Names of the classes without a counterpart.
+        flip: Whether training images are mirrored.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    one_sided: tuple[str, ...]
+    flip: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Resumed:
     """Run that continues after `step` of `steps` steps."""
 
@@ -248,6 +263,7 @@ Fact = (
     | Schedule
     | PrecisionChosen
     | Crowding
+    | Sides
     | Resumed
     | SettingChanged
     | StoppedEarly

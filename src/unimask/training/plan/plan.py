@@ -10,11 +10,13 @@ from unimask.checkpoints.channels import RGB
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.datasets import Dataset, describe
 from unimask.datasets.interface import chip_side
+from unimask.datasets.transforms import Augmentation
 from unimask.datasets.windows import check_value_ranges, set_window
 from unimask.errors import SettingsError
 from unimask.inference.dtypes import FastestDtype, fastest_dtype
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
+from unimask.label_sides import mirrored_label_ids, one_sided_names
 from unimask.labels import LabelSet, Task
 from unimask.modeling.segmenter import Segmenter
 from unimask.processing.preprocess import input_size
@@ -27,6 +29,7 @@ from unimask.training.plan.facts import (
     PrecisionChosen,
     PredictionSizeChanged,
     Schedule,
+    Sides,
     TrainingData,
 )
 from unimask.training.plan.first_loss import expected_first_loss
@@ -107,7 +110,6 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     check_requested(requested, initial)
     files = replace(initial, backbone_weights=None) if restored else initial
     network = build_network(files, requested.seed)
-    ranges = find_range_warnings(dataset, validation, initial.description)
     basis = Basis(
         machine=machine,
         images=len(dataset),
@@ -116,6 +118,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         trained=initial.trained is not None,
         pretrained=initial.pretrained,
         fastest=find_fastest_dtype(request, machine, network),
+        one_sided=one_sided_names(dataset.labels.names),
     )
     chosen, change = choose_settings(request, requested, dataset, initial, sizes, basis)
     settings = replace(requested, **chosen)
@@ -129,7 +132,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         tasks=tasks,
         dataset=dataset,
         validation=validation,
-        range_warnings=ranges,
+        range_warnings=find_range_warnings(dataset, validation, initial.description),
         facts=(
             *([] if model_chosen is None else [model_chosen]),
             *network_facts(initial, requested, basis.elements, change),
@@ -272,9 +275,25 @@ def data_facts(
     facts: list[Fact] = [data, schedule]
     if basis.fastest.speedup is not None:
         facts.append(PrecisionChosen(precision=basis.precision, speedup=basis.fastest.speedup))
+    facts += find_sides(dataset.labels, settings.augmentation, basis.one_sided)
     with ignore_range_warnings():
         crowding = find_crowding(dataset, max_queries(model.config), tasks)
     return tuple(facts if crowding is None else [*facts, crowding])
+
+
+def find_sides(
+    labels: LabelSet, augmentation: Augmentation, one_sided: tuple[str, ...]
+) -> list[Sides]:
+    """Return the classes of the left and the right side, if mirrored images concern any."""
+    mirrored = mirrored_label_ids(labels.names)
+    pairs = tuple(
+        (labels.names[first], labels.names[second])
+        for first, second in enumerate(mirrored)
+        if first < second
+    )
+    flip = augmentation.flip or augmentation.rotate
+    concerned = bool(pairs) if flip else bool(one_sided)
+    return [Sides(pairs=pairs, one_sided=one_sided, flip=flip)] if concerned else []
 
 
 def new_record(

@@ -29,6 +29,8 @@ def sentence(fact: Fact) -> str:
             return f"precision {precision}: {describe_speedup(speedup)} on this processor"
         case facts.Crowding():
             return crowding(fact)
+        case facts.Sides():
+            return sides(fact)
         case facts.FirstLoss():
             return first_loss(fact)
         case facts.Resumed(model=model, step=step, steps=steps):
@@ -150,6 +152,18 @@ def crowding(fact: facts.Crowding) -> str:
         f"than the network has queries ({fact.queries}), {fact.fullest} has {fact.most_objects}: "
         f"the others are never found; --queries {fact.most_objects} is enough for all"
     )
+
+
+def sides(fact: facts.Sides) -> str:
+    """Describe how mirrored images treat the classes of the left and the right side."""
+    if fact.one_sided and not fact.flip:
+        return (
+            f"no mirrored images: the class {fact.one_sided[0]} names a side, and there is no "
+            "class of the other side"
+        )
+    (first, second), *others = fact.pairs
+    more = f" and {len(others)} more pairs" if others else ""
+    return f"mirrored images exchange the classes {first} and {second}{more}"
 
 
 def option(name: str) -> str:

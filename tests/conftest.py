@@ -83,6 +83,9 @@ TINY_PROPOSALS = replace(
         num_queries=4, local_positions=True, proposals=0.2, max_proposals=100,
     ),
 )  # fmt: skip
+TINY_CLIPS = replace(
+    TINY_RESNET, transformer_decoder=replace(DECODERS["transformer_decoder"], clips=True)
+)
 TINY_ONEFORMER = replace(
     TINY_RESNET,
     transformer_decoder=replace(
@@ -199,6 +202,15 @@ def tiny_model(tmp_path_factory) -> Path:
     """Model folder with a small random network."""
     folder = tmp_path_factory.mktemp("tiny")
     write_huggingface(folder, tiny_checkpoint())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip_model(tmp_path_factory) -> Path:
+    """Model folder with a small random network that segments clips."""
+    folder = tmp_path_factory.mktemp("tiny-clips")
+    checkpoint = tiny_checkpoint(TINY_CLIPS, seed=4, top_k=10)
+    write_huggingface(folder, with_description(checkpoint, tasks=("instance",)))
     return folder
 
 

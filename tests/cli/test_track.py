@@ -52,6 +52,27 @@ def test_a_folder_of_frames(command, tiny_model, frames, tmp_path):
     assert json.loads((out / "clip_youtube_vis.json").read_text())["videos"][0]["length"] == 2
 
 
+def test_a_network_of_clips_writes_the_same_files(
+    command, check_error, tiny_clip_model, tiny_model, frames, tmp_path
+):
+    out = ("--out", tmp_path / "out", "--formats", "jsonl,mots,youtube-vis")
+    clips = ("--clip", 4, "--clip-overlap", 2)
+    code, printed, errors = command(
+        "track", frames, "--model", tiny_clip_model, "--threshold", 0, *out, *clips
+    )
+    assert code == 0, errors
+    assert "6 frames" in printed and "tracks:" in printed
+    lines = (tmp_path / "out" / "clip_tracks.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["frame"] for row in rows] == list(range(6))
+    assert all(s["track_id"] is not None for row in rows for s in row["segments"])
+    assert any(row["segments"] for row in rows)
+    code, _, errors = command("track", frames, "--model", tiny_model, *out, *clips)
+    check_error(code, errors, "segments images: length and overlap are for clips")
+    code, _, errors = command("track", frames, "--model", tiny_clip_model, *out, *clips[:3], 4)
+    check_error(code, errors, "an overlap of 4 frames")
+
+
 def test_bad_input_gets_one_line(command, check_error, tiny_model, frames, tmp_path):
     out = ("--model", tiny_model, "--out", tmp_path / "out", "--formats", "jsonl")
     code, _, errors = command("track", "missing.mp4", *out)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY_CLIPS, tiny_checkpoint, with_description
 from PIL import Image
 from tool_exports import write_youtube_vis, youtube_vis_content
 
+import unimask
+from unimask.checkpoints import write_huggingface
 from unimask.datasets import open_dataset
 from unimask.datasets.videos import find_videos
 from unimask.errors import DataError, SettingsError, TaskError
@@ -335,6 +338,29 @@ def test_semantic_classes_are_stuff():
     scores = scorer.metrics()
     assert scores["VPQ"] == 100 and scores["SQ"] == 100
     assert scores["VPQ_things"] is None and scores["STQ"] is None
+
+
+def test_networks_of_clips_are_scored_with_their_ten_best_tracks(tmp_path):
+    data = write_youtube_vis(tmp_path / "data")
+    checkpoint = with_description(
+        tiny_checkpoint(TINY_CLIPS, seed=4, top_k=10),
+        tasks=("instance",),
+        labels=LabelSet(("cap", "cat"), (True, True)),
+    )
+    write_huggingface(tmp_path / "model", checkpoint)
+    predictor = unimask.load(tmp_path / "model", device="cpu")
+    report = evaluate_tracks(data, predictor, split="val")
+    assert (report["task"], report["videos"], report["images"]) == ("instance", 2, 6)
+    folders = sorted((data / "valid" / "JPEGImages").iterdir())
+    tracks: set[int | None] = set()
+    for folder in folders:
+        frames = predictor.track(folder, threshold=0.0)
+        names = predictor.description.labels
+        count = lambda frame: tracks.update(s.track_id for s in frame.result.segments)  # noqa: E731
+        write_tracks(frames, tmp_path / "out", folder.name, names, ["youtube-vis"], count)
+    assert len(tracks) > 4
+    again = evaluate_tracks(data, results=tmp_path / "out", split="val")
+    assert again["metrics"] == pytest.approx(report["metrics"], nan_ok=True)
 
 
 def test_bad_input(tmp_path, discs):

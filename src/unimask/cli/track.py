@@ -93,6 +93,20 @@ def track(
     max_missing: Annotated[
         int, typer.Option(min=0, help="Number of frames after which a hidden object is given up.")
     ] = 30,
+    clip: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Networks of clips: number of frames that are segmented together; by default as "
+            "many as have 15 million pixels in the network's input.",
+        ),
+    ] = None,
+    clip_overlap: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Networks of clips: number of frames that clips of a long video share."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "float32",
     compile: CompileOption = False,
@@ -107,11 +121,13 @@ def track(
         "patience": patience,
     }
     check_writable(out)
-    from unimask.tracking import TrackerSettings
+    from unimask.tracking import ClipSettings, TrackerSettings
     from unimask.video.outputs import parse_formats, write_tracks
 
     names = parse_formats(formats)
     settings = TrackerSettings(birth_steps=birth, max_missing=max_missing)
+    if clip is not None or clip_overlap is not None:
+        options["clips"] = ClipSettings(clip, clip_overlap)
     predictor = load_model(model, device, dtype, "authors", compile, None, None)
     frames = predictor.track(
         source, task, threshold=threshold, smoothing=smoothing, settings=settings, **options

@@ -60,7 +60,11 @@ class PredictedTracks:
                 samples.append(self.dataset[index])
                 yield samples[-1].image
 
-        with closing(self.predictions.predictor.track(read_frames(), self.task)) as frames:
+        predictor = self.predictions.predictor
+        # The authors' rule for clips keeps the best pairs of query and class whatever their scores.
+        threshold = 0.0 if predictor.segments_clips else None
+        tracked = predictor.track(read_frames(), self.task, threshold=threshold)
+        with closing(tracked) as frames:
             for frame in frames:
                 yield self.predictions.classes.map_result(frame.result), samples.popleft()
 

@@ -41,6 +41,11 @@ class ExportedPredictor(Predictor):
         return self.network.description.input.channels
 
     @property
+    def segments_clips(self) -> bool:
+        """Whether the graph segments clips: none does."""
+        return False
+
+    @property
     def device(self) -> torch.device:
         """Device of the network's inputs and outputs."""
         return torch.device("cpu")

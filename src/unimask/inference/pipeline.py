@@ -91,6 +91,11 @@ class Pipeline:
         return self.description.config.backbone.in_channels
 
     @property
+    def segments_clips(self) -> bool:
+        """Whether the network segments clips of a video (Mask2Former for video)."""
+        return self.description.config.clips
+
+    @property
     def device(self) -> torch.device:
         """Device of the network."""
         return next(self.network.parameters()).device

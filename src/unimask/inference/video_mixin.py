@@ -20,7 +20,7 @@ from unimask.processing.score_smoothing import ScoreSmoother
 from unimask.results import Result
 
 if TYPE_CHECKING:
-    from unimask.tracking import TrackerSettings
+    from unimask.tracking import ClipSettings, TrackerSettings
     from unimask.video import Frame, FrameOptions, TrackedFrame
     from unimask.video.sources import VideoSource
 
@@ -42,9 +42,13 @@ class VideoMixin(Pipeline):
         threshold: float | None = None,
         smoothing: float = 0.0,
         settings: "TrackerSettings | None" = None,
+        clips: "ClipSettings | None" = None,
         **options: "Unpack[FrameOptions]",
     ) -> "Generator[TrackedFrame]":
         """Segment a video frame by frame, in constant memory; segments have a `track_id`.
+
+        Networks that segment clips (Mask2Former for video) read a clip before they return its
+        frames; their objects need no tracker.
 
         Args:
             source: Video file; folder or glob pattern of frames; number of a camera; address of a
@@ -55,6 +59,7 @@ class VideoMixin(Pipeline):
             smoothing: Semantic: weight of the earlier frames in an exponential mean of the class
                 scores, 0 to below 1. It calms borders, and blurs what moves.
             settings: Settings of the tracker.
+            clips: Length and overlap of clips, for networks that segment clips.
             options: Which frames: `every`, `start`, `end`, `rate`, `live`, `patience`; see
                 `unimask.video.FrameOptions`.
 
@@ -66,7 +71,7 @@ class VideoMixin(Pipeline):
         Raises:
             ImageError: The source cannot be read, or is lost.
             MissingExtraError: PyAV is not installed (`pip install 'unimask[video]'`).
-            SettingsError: An option is out of range.
+            SettingsError: An option is out of range, or is for networks of another kind.
             TaskError: The model was not trained for the task.
 
         Example:
@@ -85,6 +90,14 @@ class VideoMixin(Pipeline):
             raise SettingsError(
                 f"smoothing {smoothing} must be at least 0 and below 1, and is for semantic only"
             )
+        if self.segments_clips:
+            from unimask.inference.clips import ClipSegmenter
+            from unimask.tracking import ClipSettings
+
+            segmenter = ClipSegmenter(self, threshold, clips or ClipSettings())
+            return segmenter.track(open_frames(source, **options))
+        if clips is not None:
+            raise SettingsError(f"{self.name} segments images: length and overlap are for clips")
         smoother = ScoreSmoother(smoothing) if smoothing else None
         tracker = Tracker(settings)
         frames = open_frames(source, **options)

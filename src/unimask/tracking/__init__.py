@@ -1,6 +1,6 @@
 """Tracking: objects of consecutive results keep their ids."""
 
-from unimask.tracking.settings import TrackerSettings
+from unimask.tracking.settings import ClipSettings, TrackerSettings
 from unimask.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "TrackerSettings"]
+__all__ = ["ClipSettings", "Tracker", "TrackerSettings"]

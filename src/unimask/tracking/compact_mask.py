@@ -55,16 +55,20 @@ class CompactMask:
             down: Number of cells by which this mask is moved downwards.
             right: Number of cells by which it is moved to the right.
         """
+        both = self.intersection(other, down, right)
+        return both / (self.area + other.area - both)
+
+    def intersection(self, other: "CompactMask", down: int = 0, right: int = 0) -> int:
+        """Count the cells inside this mask, which is moved first, and another; see `iou`."""
         top, left = self.top + down, self.left + right
         y0, x0 = max(top, other.top), max(left, other.left)
         y1 = min(top + self.cells.shape[0], other.top + other.cells.shape[0])
         x1 = min(left + self.cells.shape[1], other.left + other.cells.shape[1])
         if y1 <= y0 or x1 <= x0:
-            return 0.0
+            return 0
         own_part = self.cells[y0 - top : y1 - top, x0 - left : x1 - left]
         other_part = other.cells[y0 - other.top : y1 - other.top, x0 - other.left : x1 - other.left]
-        both = np.count_nonzero(own_part & other_part)
-        return both / (self.area + other.area - both)
+        return int(np.count_nonzero(own_part & other_part))
 
 
 def subsampling_factor(size: tuple[int, int]) -> int:

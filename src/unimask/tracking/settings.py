@@ -47,3 +47,56 @@ class TrackerSettings:
                 f"weights {weights} must not be negative, and overlap_weight and motion_weight not "
                 "both 0"
             )
+
+
+MAX_CLIP_PIXELS = 36 * 480 * 864
+"""Largest number of pixels of all frames of a clip in the network's input, unless its length is
+given: the longest videos of YouTube-VIS 2019 at the authors' test size."""
+
+MAX_CLIP_BYTES = 2**29
+"""Largest size of the images of a clip, unless its length is given."""
+
+MIN_CLIP = 4
+"""Smallest number of frames of a clip, unless its length is given."""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How networks that segment clips divide a video.
+
+    A video that is not longer than a clip is segmented as a whole. A longer one is segmented in
+    clips that overlap, and objects are matched on the frames that two clips share.
+
+    Attributes:
+        length: Number of frames of a clip; None for as many as have 15 million pixels in the
+            network's input, and 512 MB of images.
+        overlap: Number of frames that a clip shares with the one before; None for a quarter.
+
+    Raises:
+        SettingsError: A value is out of range.
+    """
+
+    length: int | None = None
+    overlap: int | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the settings."""
+        if self.length is not None and self.length < 2:
+            raise SettingsError(f"clips of {self.length} frames: pass at least 2")
+        if self.overlap is not None and not 1 <= self.overlap < (self.length or MIN_CLIP):
+            raise SettingsError(
+                f"an overlap of {self.overlap} frames must be at least 1, and less than "
+                f"{self.length or MIN_CLIP}"
+            )
+
+    def resolve(self, pixels: int, image_bytes: int) -> tuple[int, int]:
+        """Return the number of frames of a clip, and of those that it shares with the next.
+
+        Args:
+            pixels: Number of pixels of a frame in the network's input.
+            image_bytes: Size of the image of a frame.
+        """
+        fitting = min(MAX_CLIP_PIXELS // pixels, MAX_CLIP_BYTES // image_bytes)
+        length = self.length or max(MIN_CLIP, fitting)
+        overlap = self.overlap or max(1, length // 4)
+        return length, min(overlap, length - 1)

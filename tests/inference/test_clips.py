@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import draw_discs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unimask
@@ -59,12 +59,13 @@ def test_scores_below_the_threshold_are_left_out(predictor):
     assert all(s.score >= 0.5 for f in predictor.track(iter(FRAMES)) for s in f.result.segments)
 
 
+@settings(max_examples=12)
 @given(st.integers(1, 9), st.integers(2, 5), st.data())
 def test_every_frame_of_a_long_video_is_returned_once(predictor, count, length, data):
     overlap = data.draw(st.integers(1, length - 1))
     frames = [np.roll(IMAGE, number, axis=0) for number in range(count)]
-    settings = ClipSettings(length, overlap)
-    tracked = list(predictor.track(iter(frames), threshold=0.0, clips=settings))
+    clips = ClipSettings(length, overlap)
+    tracked = list(predictor.track(iter(frames), threshold=0.0, clips=clips))
     assert [frame.index for frame in tracked] == list(range(count))
     assert all(frame.image is frames[frame.index] for frame in tracked)
     if count <= length:
@@ -121,11 +122,11 @@ def test_options_of_clips_are_checked(predictor, tiny_model):
 
 
 def test_the_length_of_clips_follows_from_their_size():
-    settings = ClipSettings()
-    assert settings.resolve(480 * 864, 720 * 1280 * 3) == (36, 9)
-    assert settings.resolve(384 * 640, 720 * 1280 * 3) == (60, 15)
-    assert settings.resolve(384 * 640, 2160 * 3840 * 3) == (21, 5)
-    assert settings.resolve(4096 * 4096, 10**9) == (4, 1)
+    clips = ClipSettings()
+    assert clips.resolve(480 * 864, 720 * 1280 * 3) == (36, 9)
+    assert clips.resolve(384 * 640, 720 * 1280 * 3) == (60, 15)
+    assert clips.resolve(384 * 640, 2160 * 3840 * 3) == (21, 5)
+    assert clips.resolve(4096 * 4096, 10**9) == (4, 1)
     assert ClipSettings(2).resolve(10**9, 10**9) == (2, 1)
     assert ClipSettings(overlap=3).resolve(384 * 640, 720 * 1280 * 3) == (60, 3)
 

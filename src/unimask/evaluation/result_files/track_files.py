@@ -12,6 +12,7 @@ from unimask.errors import DataError, SettingsError
 from unimask.evaluation.result_files.json_file import read_json
 from unimask.evaluation.result_files.source import dataset_categories
 from unimask.formats.json_values import Id, JsonValueError, abbreviate, normalize_id
+from unimask.formats.output_folder import RECORD_NAME
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
@@ -100,7 +101,8 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} does not exist: pass the file or the folder of the results")
-    files = sorted(path.glob("*.json")) or [p for p in sorted(path.glob("*.txt")) if p.is_file()]
+    lists = [file for file in sorted(path.glob("*.json")) if file.name != RECORD_NAME]
+    files = lists or [p for p in sorted(path.glob("*.txt")) if p.is_file()]
     if not files:
         raise DataError(
             f"{path} holds neither YouTube-VIS JSON nor MOTS text: write them by unimask track "

@@ -215,6 +215,19 @@ def tiny_clip_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two_class_model(tmp_path_factory) -> Path:
+    """Model folder with a small random network that predicts stuff and things in most images."""
+    checkpoint = tiny_checkpoint(seed=3)
+    for name, tensor in checkpoint.state.items():
+        if name.endswith("class_embed.bias"):
+            tensor.copy_(torch.tensor([1.0, 1.0, -1.0]))
+    labels = LabelSet(("tissue", "cell"), (False, True))
+    folder = tmp_path_factory.mktemp("two_classes")
+    write_huggingface(folder, with_description(checkpoint, labels=labels))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real labelled images."""
     folder = Path(os.environ.get("UNIMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))

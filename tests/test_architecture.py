@@ -186,6 +186,7 @@ WIDE_CALLS = {
     ("cli", "slide"),
     ("cli", "track"),
     ("cli", "train"),
+    ("cli", "volume"),
     ("cli", "evaluate"),
     ("cli", "export"),
     ("cli", "compare"),
@@ -195,6 +196,7 @@ WIDE_CALLS = {
     ("inference", "predict"),
     ("inference", "stream"),
     ("inference", "predict_raster"),
+    ("inference", "predict_volume"),
 }
 
 

@@ -20,7 +20,7 @@ USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 
 COMMANDS = (
     "batch", "benchmark", "check", "compare", "convert", "evaluate", "export", "models", "predict",
-    "select", "serve", "slide", "track", "train",
+    "select", "serve", "slide", "track", "train", "volume",
 )  # fmt: skip
 """Commands in the order of `unimask --help`; each is defined in the module of its name."""
 

@@ -21,6 +21,7 @@ from unimask.inference.tiles import (
     choose_tile,
 )
 from unimask.inference.video_mixin import VideoMixin
+from unimask.inference.volume_mixin import VolumeMixin
 from unimask.processing.arguments import check_choice, check_count, check_fraction
 from unimask.processing.images import MAX_PIXELS, Source, Window
 from unimask.rasters.recognition import is_raster
@@ -29,7 +30,7 @@ from unimask.results import Result
 __all__ = ["INSTANCE_THRESHOLD", "OnError", "Predictor"]
 
 
-class Predictor(SaveMixin, SlideMixin, VideoMixin):
+class Predictor(SaveMixin, SlideMixin, VideoMixin, VolumeMixin):
     """Trained network with its labels, pre- and post-processing.
 
     Args:

@@ -203,6 +203,7 @@ __all__ = [
     "Window",
     "apply_window",
     "parse_window",
+    "percentiles",
     "stretch",
     "stretch_channels",
     "warn_about_range",

@@ -67,6 +67,7 @@ def read_dicom(path: Path, series: str | int | None) -> Volume:
         modality=text(first, "Modality"),
         is_inverted=text(first, "PhotometricInterpretation") == "MONOCHROME1",
         files=tuple(header.path for header, _ in keys),
+        frames=tuple(frame for _, frame in keys),
     )
     return check_geometry(volume)
 

@@ -26,6 +26,7 @@ class Volume:
         is_inverted: Whether low values are displayed white (MONOCHROME1).
         header: Header of a NIfTI file as nibabel read it; None for other kinds.
         files: DICOM files of the slices, from the first index of the last axis to the last.
+        frames: Index of the frame of each slice within its file, from 0.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Volume:
     is_inverted: bool = False
     header: Any = field(default=None, repr=False)
     files: tuple[Path, ...] = field(default=(), repr=False)
+    frames: tuple[int, ...] = field(default=(), repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from unimask.metrics.object_ious import box_ious, count_pixels_inside, mask_ious
 from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import PanopticQuality
 from unimask.metrics.surfaces import SurfaceAgreement
+from unimask.metrics.volume_scores import StructureScore, VolumeScores, score_structure
 
 __all__ = [
     "AveragePrecision",
@@ -20,9 +21,12 @@ __all__ = [
     "MeanIoU",
     "Objects",
     "PanopticQuality",
+    "StructureScore",
     "SurfaceAgreement",
+    "VolumeScores",
     "boundary_ious",
     "box_ious",
     "count_pixels_inside",
     "mask_ious",
+    "score_structure",
 ]

@@ -200,7 +200,9 @@ def test_matched_pairs_equal_transformers(family, objects, monkeypatch):
         points_in = monkeypatch.context
     else:
         compared = [
-            criterion.sample_target(target, None, example.sampler)[0] for target in example.targets
+            criterion.sample_target(target, None, points)[0]
+            for target in example.targets
+            for points in [example.sampler.matching_points(torch.device("cpu"))]
         ]
         read = lambda masks: sample_logits_shared(masks, example.sampler.sets[0])  # noqa: E731
         points_in = lambda: example.points_in(loss, monkeypatch)  # noqa: E731

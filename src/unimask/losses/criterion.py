@@ -1,6 +1,6 @@
 """Mask2Former's loss: masks compared at sampled points (Mask2Former, 3.3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -64,10 +64,15 @@ class Criterion(MatchedCriterion):
     ) -> Losses:
         """Compute the losses of a batch.
 
+        Queries of clips are matched by their masks in all frames, compared at the same points. Each
+        frame of an object is a mask of its own in the mask losses, which are divided by the number
+        of objects (`mask2former_video/modeling/{matcher,criterion}.py`).
+
         Args:
             output: Output of the network, with auxiliary predictions for deep supervision, or with
                 masks as factors, which takes less time and memory.
-            targets: Ground truth of each image; images without objects are allowed.
+            targets: Ground truth of each image, or of each frame of each clip, whose frames have
+                the same objects in the same order; images without objects are allowed.
             generator: Random generator of the points; None for PyTorch's default.
             sampler: Source of the points, in place of random ones.
         """
@@ -77,7 +82,8 @@ class Criterion(MatchedCriterion):
         # Match each layer's queries with the objects (DETR, equation 1).
         matches = self.match(class_logits, masks, targets, known, sampler)
         # Cross entropy of the classes, binary cross entropy and dice loss of the masks (3.3).
-        class_losses = self.class_losses(class_logits, targets, matches)
+        frames = len(targets) // len(class_logits[0])
+        class_losses = self.class_losses(class_logits, targets[::frames], matches)
         mask_losses = self.mask_losses(masks, targets, known, matches, sampler)
         losses = self.sum_losses(class_losses, mask_losses)
         if output.text_queries is None or output.object_queries is None:
@@ -103,32 +109,55 @@ class Criterion(MatchedCriterion):
         known: list[Bool[Tensor, "i j"] | None],
         sampler: PointSampler,
     ) -> list[list[Match]]:
-        """Match the queries of every layer with the objects of every image.
+        """Match the queries of every layer with the objects of every image or clip.
 
         Returns:
-            Matches of each layer and image.
+            Matches of each layer and image or clip.
         """
         costs = []
-        for image, (target, known_here) in enumerate(zip(targets, known, strict=True)):
-            if self.config.matching == "cells":
-                compared, cells = self.pool_target(target, known_here, masks.size)
-                layers = masks.at_cells(image, cells)
-            else:
-                compared, points = self.sample_target(target, known_here, sampler)
-                layers = masks.at_points(image, points)
-            for logits, compared_masks in zip(class_logits, layers, strict=True):
-                costs.append(self.matcher.costs(logits[image], compared_masks, compared))
+        frames = len(targets) // len(class_logits[0])
+        for clip in range(len(class_logits[0])):
+            compared, layers = [], []
+            points = None
+            if self.config.matching != "cells":
+                points = sampler.matching_points(targets[0].labels.device)
+            for image in range(clip * frames, (clip + 1) * frames):
+                target, part = self.compare(image, targets[image], known[image], masks, points)
+                compared.append(target)
+                layers.append(part)
+            joined = compared[0]._replace(masks=join([target.masks for target in compared]))
+            for logits, *parts in zip(class_logits, *layers, strict=True):
+                costs.append(self.matcher.costs(logits[clip], join(parts), joined))
         pairs = assign(costs)
         return [pairs[layer :: len(class_logits)] for layer in range(len(class_logits))]
 
-    def sample_target(
-        self, target: Target, known: Bool[Tensor, "i j"] | None, sampler: PointSampler
-    ) -> tuple[ComparedTarget, Float[Tensor, "p 2"]]:
-        """Draw the points of an image's matching, and sample its ground truth there.
+    def compare(
+        self,
+        image: int,
+        target: Target,
+        known: Bool[Tensor, "i j"] | None,
+        masks: LayeredMasks,
+        points: Float[Tensor, "p 2"] | None,
+    ) -> tuple[ComparedTarget, Iterable[Float[Tensor, "q _"]]]:
+        """Return the ground truth of an image and all its masks, layer by layer, to be compared.
 
-        Points of unknown ground truth are left out.
+        Args:
+            image: Index of the image.
+            target: Its ground truth.
+            known: Where its ground truth is known; None for everywhere.
+            masks: Masks of all images.
+            points: Points at which masks are compared; None for all cells.
         """
-        points = sampler.matching_points(target.labels.device)
+        if points is None:
+            compared, cells = self.pool_target(target, known, masks.size)
+            return compared, masks.at_cells(image, cells)
+        compared, points = self.sample_target(target, known, points)
+        return compared, masks.at_points(image, points)
+
+    def sample_target(
+        self, target: Target, known: Bool[Tensor, "i j"] | None, points: Float[Tensor, "p 2"]
+    ) -> tuple[ComparedTarget, Float[Tensor, "_ 2"]]:
+        """Sample an image's ground truth at points, and return these without unknown ones."""
         if known is not None:
             points = points[known_weights(known, points[None])[0] > 0]
         return ComparedTarget(target.labels, sample_masks_shared(target.masks, points)), points
@@ -163,8 +192,9 @@ class Criterion(MatchedCriterion):
         Without objects they are zero, but depend on the network, so that every process has
         gradients.
         """
+        frames = len(targets) // len(matches[0])
         matched = [
-            [matched_queries(len(target.labels), layer[image]) for layer in matches]
+            [matched_queries(len(target.labels), layer[image // frames]) for layer in matches]
             for image, target in enumerate(targets)
         ]
         device = targets[0].labels.device
@@ -187,11 +217,16 @@ class Criterion(MatchedCriterion):
                 terms[index].append(
                     point_losses(logits, true, weights, self.weights[1:], smoothing)
                 )
-        num_masks = self.masks_per_process(sum(len(target.labels) for target in targets))
+        num_masks = self.masks_per_process(sum(len(target.labels) for target in targets[::frames]))
         return [
             MaskTerms(*(torch.stack(parts).sum() / num_masks for parts in zip(*layer, strict=True)))
             for layer in terms
         ]
+
+
+def join(parts: Sequence[Float[Tensor, "n _"]]) -> Float[Tensor, "n p"]:
+    """Join the points of all frames of a clip."""
+    return parts[0] if len(parts) == 1 else torch.cat([*parts], dim=1)
 
 
 def layer_class_logits(

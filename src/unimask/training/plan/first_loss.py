@@ -9,6 +9,7 @@ from unimask.config import (
     PerPixelPlusConfig,
     SegmenterConfig,
 )
+from unimask.datasets.clips import CLIP_FRAMES
 from unimask.losses.build import default_losses
 from unimask.training.plan.facts import FirstLoss
 
@@ -39,7 +40,8 @@ def expected_first_loss(network: SegmenterConfig, config: LossConfig | None) -> 
     kind = losses.kind
     if isinstance(decoder, MaskedDecoderConfig) and decoder.proposals and kind == "points":
         kind = "proposals"
-    mask_loss, dice_loss = UNTRAINED_MASK_LOSSES[kind]
+    frames = CLIP_FRAMES if network.clips else 1  # each frame of an object has a mask
+    mask_loss, dice_loss = (frames * loss for loss in UNTRAINED_MASK_LOSSES[kind])
     terms = (
         ("class", losses.class_weight, class_loss),
         ("mask", losses.mask_weight, mask_loss),

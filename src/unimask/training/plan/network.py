@@ -7,6 +7,7 @@ from unimask.checkpoints.channels import with_channels
 from unimask.config import (
     BackboneConfig,
     EfficientNetLiteConfig,
+    MaskedDecoderConfig,
     PerPixelPlusConfig,
     PreprocessingConfig,
     SegmenterConfig,
@@ -16,6 +17,7 @@ from unimask.errors import SettingsError
 from unimask.inference.untrained import describe_untrained, normalised_for
 from unimask.labels import TASKS, LabelSet, Task, adds_background
 from unimask.presets import IMAGENET_PRESETS, PRESETS, family_tasks
+from unimask.published.publication import CLIP_TOP_K
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.plan.facts import (
     ChannelsChanged,
@@ -99,6 +101,8 @@ def choose_network(
         network = untrained_network(model, labels, requested, crop)
     else:
         network = trained_network(model, trained, labels, tasks, requested)
+    if requested.clips:
+        network = replace(network, description=with_clips(model, network.description))
     description = network.description
     check_tasks(model, description.config, tasks)
     if description.config.task_queries is not None:
@@ -158,6 +162,22 @@ def untrained_network(
         facts=(fact,),
         backbone_weights=weights,
     )
+
+
+def with_clips(model: str, description: ModelDescription) -> ModelDescription:
+    """Return the description of a network for images as that of one for clips, of equal weights.
+
+    Raises:
+        SettingsError: The network is no Mask2Former.
+    """
+    decoder = description.config.transformer_decoder
+    if not isinstance(decoder, MaskedDecoderConfig) or (
+        decoder.task_queries or decoder.proposals or decoder.local_positions
+    ):
+        raise SettingsError(f"{model} cannot segment clips: only Mask2Formers can, so omit clips")
+    config = replace(description.config, transformer_decoder=replace(decoder, clips=True))
+    rules = replace(description.postprocessing, top_k=CLIP_TOP_K)
+    return replace(description, config=config, postprocessing=rules)
 
 
 def choose_backbone_weights(model: str, requested: TrainingSettings) -> str | None:
@@ -270,10 +290,8 @@ def check_tasks(model: str, config: SegmenterConfig, tasks: tuple[Task, ...]) ->
 
     Raises:
         SettingsError: The network classifies pixels and a task has objects, or there are several
-            tasks and the network has no task token, or the network segments clips.
+            tasks and the network has no task token.
     """
-    if config.clips:
-        raise SettingsError(f"{model} segments clips: train a network for images")
     possible = family_tasks(config)
     for task in tasks:
         if task not in possible:

@@ -1,0 +1,97 @@
+"""Training of networks that segment clips, on labelled videos."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_ONEFORMER, TINY_RESNET, tiny_checkpoint, with_description
+from tool_exports import write_youtube_vis
+from training.test_train import SETTINGS
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.config import PreprocessingConfig
+from unimask.datasets import open_dataset
+from unimask.errors import DataError, SettingsError
+from unimask.training import train
+from unimask.training.batches import Examples, collate
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch):
+    for name, config in (("tiny", TINY_RESNET), ("tiny-oneformer", TINY_ONEFORMER)):
+        monkeypatch.setitem(
+            unimask.presets.PRESETS,
+            name,
+            lambda num_classes, config=config: replace(config, num_classes=num_classes),
+        )
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return write_youtube_vis(tmp_path_factory.mktemp("videos"))
+
+
+def run(data, out, model="tiny", **changes):
+    settings = replace(SETTINGS, **{"clips": True} | changes)
+    return train(data, model, out=out, settings=settings, device="cpu", quiet=True)
+
+
+def test_frames_of_a_clip_are_changed_alike(videos):
+    dataset = open_dataset(videos, "train")
+    settings = replace(SETTINGS, augmentation=replace(SETTINGS.augmentation, noise=0.0))
+    rules = PreprocessingConfig(shortest_edge=64)
+    examples = Examples(dataset, ("instance",), settings, rules, clips=True)
+    batch = collate([examples[number] for number in range(4)])
+    assert batch.pixel_values.shape == (4, 2, 3, 64, 64) and len(batch.targets) == 8
+    for first, second in zip(batch.targets[::2], batch.targets[1::2], strict=True):
+        assert torch.equal(first.labels, second.labels)
+        for one, other in zip(first.masks, second.masks, strict=True):
+            # Objects of these videos do not move: masks differ only where one is hidden.
+            assert torch.equal(one, other) or not (one.any() and other.any())
+    again = examples[2]
+    assert torch.equal(again.pixel_values, batch.pixel_values[2])
+
+
+def test_a_preset_is_trained_to_segment_clips_and_resumed(videos, tmp_path):
+    trained = run(videos, tmp_path / "run", steps=4)
+    predictor = trained.predictor
+    assert predictor.segments_clips and predictor.tasks == ("instance",)
+    assert predictor.description.postprocessing.top_k == 10
+    frames = list(predictor.track(videos / "valid" / "JPEGImages" / "00a0f", threshold=0.0))
+    assert len(frames) == 3
+    more = train(out=tmp_path / "run", resume=True, steps=6, quiet=True)
+    assert more.finished and more.predictor.segments_clips
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    losses = [float(row.split(",")[3]) for row in rows[1:] if row.split(",")[3]]
+    assert losses and np.isfinite(losses).all()
+
+
+def test_weights_for_images_are_trained_to_segment_clips(videos, tmp_path):
+    checkpoint = with_description(tiny_checkpoint(), tasks=("instance",))
+    write_huggingface(tmp_path / "images", checkpoint)
+    trained = run(videos, tmp_path / "run", str(tmp_path / "images"), steps=1, learning_rate=1e-9)
+    clips = trained.predictor.network.state_dict()
+    images = unimask.load(tmp_path / "images", device="cpu").network.state_dict()
+    for name, value in images.items():
+        if "class_embed" in name:  # of other classes
+            continue
+        torch.testing.assert_close(clips[name], value, atol=1e-6, rtol=1e-4)
+    again = run(videos, tmp_path / "again", str(tmp_path / "run"), steps=1, clips=False)
+    assert again.predictor.segments_clips  # without the option too
+
+
+def test_what_cannot_be_trained_is_refused_in_one_line(videos, discs, tmp_path):
+    with pytest.raises(DataError, match="no ids of objects through videos"):
+        run(discs, tmp_path / "a")
+    with pytest.raises(SettingsError, match="only Mask2Formers can"):
+        run(videos, tmp_path / "b", "tiny-oneformer")
+    with pytest.raises(SettingsError, match="cannot learn semantic, only instance"):
+        train(
+            videos, "tiny", task="semantic", out=tmp_path / "c", device="cpu", quiet=True,
+            settings=replace(SETTINGS, clips=True),
+        )  # fmt: skip

@@ -251,8 +251,7 @@ def train(
         "window": parse_window(window),
     }
     changes = {name: value for name, value in options.items() if value is not None}
-    first = is_first_process()
-    if not first:
+    if not is_first_process():
         warnings.simplefilter("ignore")  # only the first process shows warnings
     run = run_training(
         data, model, task=task, out=out, resume=resume,
@@ -261,7 +260,7 @@ def train(
     )  # fmt: skip
     if not run.finished:
         raise typer.Exit(130)
-    if first:
+    if is_first_process():
         print_weights(run.folder)
 
 

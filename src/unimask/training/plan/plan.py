@@ -101,8 +101,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     model, requested = str(request.model), request.requested_settings()
     trained = None if is_untrained(model) else read_source(model)
     dataset, validation = open_splits(request, image_channels(requested, trained))
-    clips = requested.clips or (trained is not None and trained.description.config.clips)
-    task, tasks = chosen_tasks(request.task or ("instance" if clips else None), model, dataset)
+    task, tasks = chosen_tasks(requested_task(request, requested, trained), model, dataset)
     machine = find_machine(request.device or "auto")
     sizes = [] if request.fixes_crop else image_sizes(dataset)
     crop = requested.augmentation.crop if request.fixes_crop else crop_side(sizes, machine)
@@ -140,6 +139,14 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
             *data_facts(request, settings, dataset, tasks, description, basis),
         ),
     )
+
+
+def requested_task(
+    request: Request, requested: TrainingSettings, trained: Checkpoint | None
+) -> str | None:
+    """Return the task that was given, or that of a network of clips; None for neither."""
+    clips = requested.clips or (trained is not None and trained.description.config.clips)
+    return request.task or ("instance" if clips else None)
 
 
 def keep_scale_of_chips(

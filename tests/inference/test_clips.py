@@ -123,12 +123,12 @@ def test_options_of_clips_are_checked(predictor, tiny_model):
 
 def test_the_length_of_clips_follows_from_their_size():
     clips = ClipSettings()
-    assert clips.resolve(480 * 864, 720 * 1280 * 3) == (36, 9)
-    assert clips.resolve(384 * 640, 720 * 1280 * 3) == (60, 15)
+    assert clips.resolve(480 * 864, 720 * 1280 * 3) == (30, 7)
+    assert clips.resolve(384 * 640, 720 * 1280 * 3) == (50, 12)
     assert clips.resolve(384 * 640, 2160 * 3840 * 3) == (21, 5)
     assert clips.resolve(4096 * 4096, 10**9) == (4, 1)
     assert ClipSettings(2).resolve(10**9, 10**9) == (2, 1)
-    assert ClipSettings(overlap=3).resolve(384 * 640, 720 * 1280 * 3) == (60, 3)
+    assert ClipSettings(overlap=3).resolve(384 * 640, 720 * 1280 * 3) == (50, 3)
 
 
 def test_networks_of_clips_are_not_exported(predictor, tmp_path):

@@ -98,7 +98,7 @@ def track(
         typer.Option(
             min=2,
             help="Networks of clips: number of frames that are segmented together; by default as "
-            "many as have 15 million pixels in the network's input.",
+            "many as have 12 million pixels in the network's input.",
         ),
     ] = None,
     clip_overlap: Annotated[

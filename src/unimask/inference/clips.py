@@ -60,7 +60,8 @@ class FrameMaps:
     def keep_last(self, count: int) -> None:
         """Remove all frames but the last ones."""
         for maps in self.maps:
-            maps[:count] = maps[self.count - count : self.count].clone()
+            last = maps[self.count - count : self.count]
+            maps[:count] = last if 2 * count <= self.count else last.clone()
         self.count = count
 
     def output(self) -> PixelDecoderOutput:

@@ -49,9 +49,9 @@ class TrackerSettings:
             )
 
 
-MAX_CLIP_PIXELS = 36 * 480 * 864
+MAX_CLIP_PIXELS = 30 * 480 * 864
 """Largest number of pixels of all frames of a clip in the network's input, unless its length is
-given: the longest videos of YouTube-VIS 2019 at the authors' test size."""
+given: a process with ResNet-50 stays below 4 GB (`benchmarks/clip_memory.py`)."""
 
 MAX_CLIP_BYTES = 2**29
 """Largest size of the images of a clip, unless its length is given."""
@@ -68,7 +68,7 @@ class ClipSettings:
     clips that overlap, and objects are matched on the frames that two clips share.
 
     Attributes:
-        length: Number of frames of a clip; None for as many as have 15 million pixels in the
+        length: Number of frames of a clip; None for as many as have 12 million pixels in the
             network's input, and 512 MB of images.
         overlap: Number of frames that a clip shares with the one before; None for a quarter.
 

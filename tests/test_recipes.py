@@ -66,6 +66,22 @@ def test_recipes_start_and_resume(recipes, tmp_path, monkeypatch):
     assert second["resume"]
 
 
+@pytest.mark.parametrize(("year", "steps"), [("2019", 6000), ("2021", 8000)])
+def test_the_recipe_for_videos_equals_the_paper(monkeypatch, tmp_path, year, steps):
+    recipe = load_recipe("mask2former_video", monkeypatch)
+    built, calls = recipe.build_recipe(year), []
+    published = next(model for model in published_models() if model.name == built.model)
+    assert built.expected == published.scores and published.name in MODEL_CONFIGS
+    settings = built.settings
+    assert settings.clips and settings.steps == steps
+    assert settings.batch_size * settings.accumulate == 16
+    assert settings.preprocessing.shortest_edge == 360
+    monkeypatch.setattr(recipe, "train", lambda *a, **options: calls.append((a, options)))
+    recipe.main(year, tmp_path, tmp_path / "model_final_3c8ec9.pkl", tmp_path / "run")
+    ((arguments, options),) = calls
+    assert arguments[1].endswith("model_final_3c8ec9.pkl") and not options["resume"]
+
+
 def test_a_dataset_of_rendered_towns_is_read_as_written(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "recipes.rendered_town", str(tmp_path / "town")]
     options = ["--train", "3", "--val", "2", "--size", "96", "--workers", "1"]

@@ -83,6 +83,20 @@ def test_files_without_preamble_are_read(tmp_path):
     assert (open_volume(tmp_path).values == values.transpose(2, 1, 0)).all()
 
 
+def test_elements_of_wrong_lengths_get_one_line(tmp_path):
+    values = volume_values()
+    paths = write_series(tmp_path, values, SamplesPerPixel=1)
+    for path in paths:
+        data = path.read_bytes()
+        tag = data.index(b"\x28\0\x02\0US")  # SamplesPerPixel, of two bytes
+        path.write_bytes(
+            data[: tag + 6] + b"\x03\0" + data[tag + 8 : tag + 10] + b"\0" + data[tag + 10 :]
+        )
+    with pytest.raises(ImageError, match="is damaged") as raised:
+        open_volume(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
 def unusable(folder):
     """Yield functions that make a series unusable, with what the message says."""
     values = volume_values()

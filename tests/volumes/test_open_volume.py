@@ -1,5 +1,6 @@
 """NIfTI, NRRD and TIFF stacks: values and geometry, and one line for what is no volume."""
 
+import gzip
 import importlib.util
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from medical_files import rotation, volume_values
 
 from unimask.errors import ImageError, SettingsError
+from unimask.processing.images import read_image
 from unimask.volumes import open_volume
 from unimask.volumes.planes import choose_plane
 
@@ -107,6 +109,26 @@ def test_unusable_files_get_one_line(tmp_path):
         with pytest.raises(ImageError, match=message) as raised:
             open_volume(tmp_path / name)
         assert "\n" not in str(raised.value)
+
+
+def test_damaged_headers_get_one_line_or_are_read(tmp_path):
+    nifti_file(tmp_path / "unit.nii", np.zeros((4, 5, 6), np.int16))
+    data = bytearray((tmp_path / "unit.nii").read_bytes())
+    data[123] = 7  # no unit of the standard
+    (tmp_path / "unit.nii").write_bytes(data)
+    assert open_volume(tmp_path / "unit.nii").spacing == (1.0, 1.0, 3.0)
+    data[42:48] = np.array([30000] * 3, "<i2").tobytes()
+    (tmp_path / "large.nii").write_bytes(data)
+    (tmp_path / "large.nii.gz").write_bytes(gzip.compress(data))
+    for name in ("large.nii", "large.nii.gz"):
+        with pytest.raises(ImageError, match="too short for 30000 x 30000 x 30000 voxels"):
+            open_volume(tmp_path / name)
+
+
+def test_volumes_are_no_images(tmp_path):
+    nifti_file(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.int16))
+    with pytest.raises(ImageError, match=r"volumes are for predict_volume \(unimask volume\)"):
+        read_image(tmp_path / "a.nii.gz")
 
 
 @pytest.mark.parametrize("space", ["left-posterior-superior", "right-anterior-superior"])

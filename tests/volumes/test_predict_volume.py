@@ -101,6 +101,29 @@ def test_labels_of_a_slice_equal_predict_on_that_slice(model, tmp_path, batch_si
         assert (expected == panoptic.classes[:, :, index].T).all()
 
 
+@pytest.mark.slow
+def test_the_bundled_model_gets_the_same_labels_from_real_files(tmp_path, real_data):
+    """A CT of 3 slices as DICOM, as NIfTI in the usual orientation, and slice by slice."""
+    import nibabel
+
+    folder = real_data / "medical/dicom_seg/data/segmentations/ct-3slice"
+    model = unimask.load("nuclei")
+    options = {"window": "soft-tissue", "threshold": 0.3}
+    dicom = model.predict_volume(folder, "panoptic", **options)
+    assert 0 < dicom.objects.max() == len(dicom.structures) - 1
+    image = nibabel.Nifti1Image(dicom.volume.values, dicom.volume.affine)
+    nibabel.save(nibabel.as_closest_canonical(image), tmp_path / "ct.nii.gz")
+    nifti = model.predict_volume(tmp_path / "ct.nii.gz", "panoptic", **options)
+    for ours, theirs in [(nifti.classes, dicom.classes), (nifti.objects, dicom.objects)]:
+        assert (ours[::-1, ::-1] == theirs).all()
+    for index, path in enumerate(dicom.volume.files):
+        alone = model.predict(path, "panoptic", window=(-150, 249), threshold=0.3)
+        expected = np.zeros(alone.size, int)
+        for segment in alone.segments:
+            expected[segment.mask] = class_values(model.description.labels)[segment.label_id]
+        assert (expected == dicom.classes[:, :, index].T).all()
+
+
 ORIENTATIONS = ["RAS", "LPS", "PSR", "AIL", "SRA", "ILP"]
 
 

@@ -26,9 +26,6 @@ SEGMENTATION_CLASSES = (
 )
 """SOP classes of DICOM SEG: segmentation, and label map segmentation."""
 
-HEADER_ERRORS = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OSError)
-"""Errors of pydicom on damaged values, which it converts when they are read."""
-
 
 def is_dicom(header: bytes, name: str) -> bool:
     """Return whether a file is DICOM, by its first 132 bytes or by its suffix."""
@@ -72,7 +69,9 @@ def element(dataset: Any, keyword: str) -> Any:
     try:
         value = dataset.get(keyword)
         return None if value is None or len(str(value)) == 0 else value
-    except HEADER_ERRORS:
+    except MemoryError:
+        raise
+    except Exception:  # pydicom converts values when they are read, with many kinds of errors
         return None
 
 
@@ -88,7 +87,7 @@ def numbers(dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     try:
         parts = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
         found = tuple(float(part) for part in list(parts)[:count])  # type: ignore[arg-type]
-    except HEADER_ERRORS:
+    except (ValueError, TypeError, LookupError):
         return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
 
@@ -119,7 +118,9 @@ def frame_group(dataset: Any, group: str, frame: int) -> Any:
             for item in groups:
                 for found in item.get(group) or ():
                     return found
-    except HEADER_ERRORS:
+    except MemoryError:
+        raise
+    except Exception:  # pydicom converts values when they are read, with many kinds of errors
         return None
     return None
 

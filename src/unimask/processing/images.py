@@ -50,6 +50,9 @@ MAX_PIXELS = 200_000_000
 MAX_DOWNLOAD = 2**30
 """Largest number of bytes downloaded from an address."""
 
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".hdr", ".nrrd", ".nhdr")
+"""Endings of the names of volumes, which are no images."""
+
 ImageArray = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray | EncodedImage
 
@@ -159,6 +162,8 @@ def read_stream(
         if plugin is not None:
             raise decode_error(name, error) from error
         hint = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else SUPPORTED_LAYOUTS
+        if name.lower().endswith(VOLUME_ENDINGS):
+            hint = "volumes are for predict_volume (unimask volume)"
         raise ImageError(f"{name} is not an image of a known kind: {hint}") from None
     except Exception as error:  # decoders raise many kinds of errors
         raise decode_error(name, error) from error
@@ -277,7 +282,8 @@ def from_dicom(file: DicomFile, options: ImageOptions) -> ImageArray:
     check_size(*file.size, file.name, options.max_pixels)
     image = file.decode()
     if image.num_frames > 1:
-        warn(f"{file.name} holds {image.num_frames} frames: only the first is read")
+        frames = f"{file.name} holds {image.num_frames} frames"
+        warn(f"{frames}: only the first is read, see predict_volume")
     window = image.window if options.window is None else options.window
     if window is None or window == "auto" or image.values.shape[2] > 1:
         rest = options._replace(window=image.bit_range if window is None else window)

@@ -19,6 +19,7 @@ from unimask.processing.dicom_file import (
     rescaling,
     text,
 )
+from unimask.processing.images import MAX_PIXELS
 from unimask.volumes.dicom_folder import DicomHeader, check_equal, choose_series, read_headers
 from unimask.volumes.dicom_stack import read_place, stack_frames
 from unimask.volumes.volume import Volume, check_geometry
@@ -80,7 +81,11 @@ def check_kind(dataset: Any, name: str) -> None:
     """
     if text(dataset, "SOPClassUID") in SEGMENTATION_CLASSES:
         raise ImageError(f"{name} is a DICOM SEG, which holds labels: choose the images")
-    pixel_size(dataset, name)
+    height, width = pixel_size(dataset, name)
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"{name} has slices of {height} x {width} pixels: more than {MAX_PIXELS:,}"
+        )
     colours = text(dataset, "PhotometricInterpretation")
     if number(dataset, "SamplesPerPixel", 1) != 1 or colours == "PALETTE COLOR":
         raise ImageError(f"{name} has RGB voxels ({colours}): convert them to grey values")

@@ -1,5 +1,6 @@
 """NIfTI files: volumes with an affine in millimetres."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ from unimask.volumes.volume import Volume, axes_text, check_geometry
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 """Endings of NIfTI files."""
 
-MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
-"""Millimetres of a unit of NIfTI headers."""
+SPACE_UNITS = 7
+"""Bits of the unit of space in a NIfTI header."""
+
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimetres of a unit of NIfTI headers: metre, millimetre, micrometre; others count as mm."""
+
+MAX_RATIO = 1100
+"""Largest number of bytes that a byte of a gzip file can stand for, rounded up."""
 
 
 def read_nifti(path: Path) -> Volume:
@@ -29,6 +36,7 @@ def read_nifti(path: Path) -> Volume:
         if not isinstance(image, nibabel.Nifti1Pair):
             raise ImageError(f"{path} is {type(image).__name__}, no NIfTI: convert it to NIfTI")
         shape = check_shape(image.shape, path)
+        check_length(shape, image, path)
         values = read_values(image, path).reshape(shape)
         affine = np.array(image.affine, np.float64)
     except (ImageError, MemoryError):
@@ -36,8 +44,7 @@ def read_nifti(path: Path) -> Volume:
     except Exception as error:  # nibabel raises many kinds of errors
         message = f"{path} is damaged ({one_line(error)}): copy or download it again"
         raise ImageError(message) from error
-    unit = image.header.get_xyzt_units()[0]
-    affine[:3] *= MILLIMETRES.get(unit, 1.0)
+    affine[:3] *= MILLIMETRES.get(int(image.header["xyzt_units"]) & SPACE_UNITS, 1.0)
     volume = Volume(str(path), "nifti", values, affine, header=image.header)
     return check_geometry(volume)
 
@@ -56,6 +63,18 @@ def check_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
             "volume of it, for example nibabel.load(path).slicer[..., 0]"
         )
     return shape[0], shape[1], shape[2]
+
+
+def check_length(shape: tuple[int, int, int], image: Any, path: Path) -> None:
+    """Test that a file is long enough for its voxels, before memory for them is allocated.
+
+    Raises:
+        ImageError: It is shorter.
+    """
+    name = Path(image.file_map["image"].filename or path)
+    size = name.stat().st_size * (MAX_RATIO if name.suffix == ".gz" else 1)
+    if math.prod(shape) * image.get_data_dtype().itemsize > size:
+        raise ImageError(f"{path} is too short for {axes_text(shape)} voxels: copy it again")
 
 
 def read_values(image: Any, path: Path) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from unimask.evaluation.result_files.track_files import TrackMask, read_tracks
 from unimask.evaluation.result_providers import Predictions
 from unimask.labels import LabelSet, Task
 from unimask.results import Result, Segment
+from unimask.tracking import ClipSettings
+
+MAX_WHOLE_FRAMES = 36
+"""Number of frames up to which videos are one clip at any size: the most in YouTube-VIS 2019."""
 
 
 class TrackProvider(Protocol):
@@ -60,13 +64,22 @@ class PredictedTracks:
                 samples.append(self.dataset[index])
                 yield samples[-1].image
 
-        predictor = self.predictions.predictor
-        # The authors' rule for clips keeps the best pairs of query and class whatever their scores.
-        threshold = 0.0 if predictor.segments_clips else None
-        tracked = predictor.track(read_frames(), self.task, threshold=threshold)
+        options = self.clip_options(len(video.frames))
+        tracked = self.predictions.predictor.track(read_frames(), self.task, **options)
         with closing(tracked) as frames:
             for frame in frames:
                 yield self.predictions.classes.map_result(frame.result), samples.popleft()
+
+    def clip_options(self, frames: int) -> dict[str, Any]:
+        """Return the options of `track` by which the authors' rule scores networks of clips.
+
+        They segment videos as a whole, and keep the best pairs of query and class whatever their
+        scores.
+        """
+        if not self.predictions.predictor.segments_clips:
+            return {}
+        clips = ClipSettings(frames) if 2 <= frames <= MAX_WHOLE_FRAMES else None
+        return {"threshold": 0.0, "clips": clips}
 
     def notes(self) -> list[str]:
         """Return which classes of the model the data lacks."""

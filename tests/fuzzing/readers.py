@@ -28,6 +28,7 @@ from conftest import (
     tiny_checkpoint,
     write_discs,
 )
+from fuzzing import volumes
 from map_layouts import LAYOUTS, draw_blocks, draw_photo
 from mutations import read_dataset
 from PIL import Image
@@ -398,3 +399,6 @@ READERS = {
     "runs": Reader(write_run, read_run, "run/[sm]*.*", writes=True),
 }  # fmt: skip
 """Every reader by name."""
+
+if volumes.HAS_MEDICAL:
+    READERS["volumes"] = Reader(volumes.write_volumes, volumes.read_volumes)

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import threading
 import tracemalloc
 import zlib
@@ -12,11 +13,19 @@ import pytest
 from jaxtyping import TypeCheckError
 from PIL import Image
 
-from unimask.errors import ImageError
+from unimask.errors import ImageError, MissingExtraError
 from unimask.processing.images import ImageWarning, list_images, read_image
 
 ORIENTATION = 0x112
 COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def test_dicom_without_its_package_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    path = tmp_path / "slice"
+    path.write_bytes(bytes(128) + b"DICM" + bytes(40))
+    with pytest.raises(MissingExtraError, match=r"pydicom: pip install 'unimask\[medical\]'"):
+        read_image(path)
 
 
 def png_header(width, height):

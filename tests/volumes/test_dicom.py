@@ -5,7 +5,9 @@ import importlib.util
 import numpy as np
 import pytest
 from medical_files import change, rotation, volume_values, write_series
+from PIL import Image
 
+from unimask.datasets import open_dataset
 from unimask.errors import ImageError
 from unimask.processing.images import read_image
 from unimask.volumes import open_volume
@@ -236,6 +238,19 @@ def test_images_are_displayed_by_their_own_window(tmp_path):
     assert (np.abs(chosen[..., 0] - np.clip((values + 160) / 400, 0, 1) * 255) <= 0.5 + 1e-6).all()
     change(path, PhotometricInterpretation="MONOCHROME1")
     assert (read_image(path, window=(-160, 240)) == 255 - chosen).all()
+
+
+def test_datasets_may_hold_dicom_images(tmp_path):
+    values = volume_values()
+    paths = write_series(tmp_path / "images", values, WindowCenter=40, WindowWidth=400)
+    (tmp_path / "masks").mkdir()
+    for path, plane in zip(paths, values, strict=True):
+        mask = Image.fromarray((plane > -500).astype(np.uint8))
+        mask.save(tmp_path / "masks" / f"{path.stem}.png")
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) > 2
+    for index in range(len(dataset)):
+        assert (dataset[index].image == read_image(dataset[index].path)).all()
 
 
 BUNDLED = [

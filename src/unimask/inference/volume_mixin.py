@@ -86,6 +86,7 @@ class VolumeMixin(Pipeline):
         # Imported here because predictions of images do not need them.
         from unimask.volumes import Volume, open_volume
         from unimask.volumes.planes import choose_plane
+        from unimask.volumes.volume import check_geometry
         from unimask.volumes.windows import (
             WindowOptions,
             choose_window,
@@ -101,7 +102,8 @@ class VolumeMixin(Pipeline):
             raise SettingsError(
                 f"{self.name} reads images of {self.channels} channels: volumes need a model of 3"
             )
-        volume = source if isinstance(source, Volume) else open_volume(source, series)
+        is_open = isinstance(source, Volume)
+        volume = check_geometry(source) if is_open else open_volume(source, series)
         plane = choose_plane(volume.affine, axis)
         limits = choose_window(volume, options, self.description.preprocessing.window)
         count_undefined(volume)

@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 
 from unimask.errors import ImageError, MissingExtraError, one_line
 from unimask.extras import import_extra
+from unimask.formats.bounded_reader import BoundedReader
 
 MARK_START, MARK = 128, b"DICM"
 """Mark after the preamble of a DICOM file."""
@@ -47,6 +48,14 @@ def read_dataset(source: BinaryIO | Path, name: str, *, pixels: bool = True) -> 
         MissingExtraError: pydicom is not installed.
     """
     pydicom = import_extra("pydicom", "medical")
+    if isinstance(source, Path):
+        try:
+            stream = BoundedReader(source)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ImageError(f"{name} cannot be opened ({reason}): check the path") from error
+        with stream:
+            return read_dataset(stream, name, pixels=pixels)
     try:
         dataset = pydicom.dcmread(source, stop_before_pixels=not pixels, force=True)
         known = bool(dataset.get("SOPClassUID")) or dataset.get("Rows") is not None

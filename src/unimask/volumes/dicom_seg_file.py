@@ -91,7 +91,9 @@ def seg_bytes(
             software_versions=__version__,
             device_serial_number="0",
         )
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # highdicom raises many kinds of errors
         message = f"{volume.name}: a DICOM SEG cannot be written ({one_line(error)})"
         raise OutputError(message) from error
     stream = io.BytesIO()

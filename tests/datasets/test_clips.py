@@ -76,7 +76,7 @@ def frame(ids: list[list[int]], tracks: list[int], classes: list[int], crowds=()
 
 
 def test_objects_have_the_same_place_in_all_frames():
-    first = frame([[1, 1, 2, 3]], [7, 4, 9], [2, 0, 1])  # a dog 7, a cat 4, the sky
+    first = frame([[1, 1, 2, 3]], [7, 4, -1], [2, 0, 1])  # a dog 7, a cat 4, the sky
     second = frame([[2, 0, 1, 3]], [5, 7, 6], [0, 2, 0])  # a cat 5, the dog 7, a cat 6
     targets = build_clip_targets([first, second], LABELS)
     assert [target.labels.tolist() for target in targets] == [[0, 0, 0, 2]] * 2
@@ -87,7 +87,7 @@ def test_objects_have_the_same_place_in_all_frames():
     assert all(target.ignored is None for target in targets)
 
 
-def test_crowds_and_regions_without_a_track_are_ignored():
+def test_crowds_and_things_without_a_track_are_ignored():
     sample = frame([[1, 2, 3, 0]], [3, -1, 8], [0, 0, 2], crowds=(0,))
     (target,) = build_clip_targets([sample], LABELS)
     assert target.labels.tolist() == [2] and target.ignored is not None

@@ -1,19 +1,24 @@
 """Training of networks that segment clips, on labelled videos."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_RESNET, tiny_checkpoint, with_description
+from PIL import Image
 from tool_exports import write_youtube_vis
 from training.test_train import SETTINGS
 
 import unimask
 from unimask.checkpoints import write_huggingface
-from unimask.config import PreprocessingConfig
+from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets import open_dataset
+from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
+from unimask.evaluation import evaluate_tracks
+from unimask.formats.run_length import RunLength
 from unimask.training import train
 from unimask.training.batches import Examples, collate
 
@@ -83,6 +88,57 @@ def test_weights_for_images_are_trained_to_segment_clips(videos, tmp_path):
         torch.testing.assert_close(clips[name], value, atol=1e-6, rtol=1e-4)
     again = run(videos, tmp_path / "again", str(tmp_path / "run"), steps=1, clips=False)
     assert again.predictor.segments_clips  # without the option too
+
+
+def write_moving_discs(folder):
+    """Write videos of a red and a green disc that move over noise, as YouTube-VIS."""
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:64, :96]
+    for split, count in (("train", 6), ("valid", 2)):
+        content = {"videos": [], "annotations": []}
+        content["categories"] = [{"id": 1, "name": "red"}, {"id": 2, "name": "green"}]
+        for video in range(count):
+            frames = [random.integers(0, 60, (64, 96, 3)).astype(np.uint8) for _ in range(6)]
+            names = [f"{split}{video}/{number:05}.png" for number in range(6)]
+            for label, (row, column) in enumerate(((16, 20), (48, 70)), start=1):
+                place, speed = random.uniform(-8, 8, 2), random.uniform(-4, 4, 2)
+                masks = []
+                for number, frame in enumerate(frames):
+                    y, x = np.array([row, column]) + place + number * speed
+                    masks.append((rows - y) ** 2 + (columns - x) ** 2 < 100)
+                    frame[masks[-1]] = (220, 40, 40) if label == 1 else (40, 220, 40)
+                content["annotations"].append({
+                    "id": 2 * video + label, "video_id": video + 1, "category_id": label,
+                    "iscrowd": 0, "areas": [int(mask.sum()) for mask in masks],
+                    "bboxes": [[0, 0, 1, 1]] * 6,
+                    "segmentations": [RunLength.from_mask(mask).to_coco() for mask in masks],
+                })  # fmt: skip
+            size = {"width": 96, "height": 64, "length": 6, "file_names": names}
+            content["videos"].append({"id": video + 1, **size})
+            (folder / split / "JPEGImages" / f"{split}{video}").mkdir(parents=True)
+            for name, frame in zip(names, frames, strict=True):
+                Image.fromarray(frame).save(folder / split / "JPEGImages" / name)
+        (folder / f"{split}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_network_learns_to_segment_and_follow_objects(tmp_path):
+    data = write_moving_discs(tmp_path / "data")
+    trained = run(
+        data,
+        tmp_path / "run",
+        steps=300,
+        batch_size=4,
+        learning_rate=2e-3,
+        warmup_steps=20,
+        save_every=300,
+        augmentation=Augmentation(crop=96, min_scale=0.9, max_scale=1.1),
+        criterion=CriterionConfig(num_points=256),
+        preprocessing=PreprocessingConfig(shortest_edge=64),
+    )
+    metrics = evaluate_tracks(data, trained.predictor, split="val")["metrics"]
+    assert metrics["AP50"] > 90
 
 
 def test_what_cannot_be_trained_is_refused_in_one_line(videos, discs, tmp_path):

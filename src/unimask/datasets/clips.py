@@ -67,8 +67,8 @@ def build_clip_targets(samples: Sequence[Sample], labels: LabelSet) -> list[Targ
     """Build the target of each frame of a clip, for instance segmentation.
 
     All frames have the same objects in the same order: the things that are visible in any of them.
-    The mask of an object is empty where it is hidden. Crowds, and regions that are no objects, are
-    ignored pixels.
+    The mask of an object is empty where it is hidden. Crowds, and things without a track, are
+    ignored pixels; stuff is background.
 
     Args:
         samples: Frames with `track_ids`, of equal size.
@@ -88,17 +88,17 @@ def build_clip_targets(samples: Sequence[Sample], labels: LabelSet) -> list[Targ
             if track in frame:
                 masks[row] = torch.from_numpy(sample.mask(frame[track][0]))
         ignored = np.zeros(sample.size, bool) if sample.ignored is None else sample.ignored.copy()
-        for number in np.flatnonzero(no_objects(sample)) + 1:
+        for number in np.flatnonzero(untracked_things(sample, things)) + 1:
             ignored |= sample.mask(int(number))
         unknown = torch.from_numpy(ignored) if ignored.any() else None
         targets.append(Target(label_ids, masks, unknown))
     return targets
 
 
-def no_objects(sample: Sample) -> np.ndarray:
-    """Mark the numbers of crowds and of regions without a track."""
+def untracked_things(sample: Sample, things: np.ndarray) -> np.ndarray:
+    """Mark the objects of a frame that are crowds, or things without a track."""
     assert sample.track_ids is not None
-    return sample.crowds | (sample.track_ids < 0)
+    return sample.crowds | (things[sample.label_ids] & (sample.track_ids < 0))
 
 
 def visible_tracks(sample: Sample, things: np.ndarray) -> dict[int, tuple[int, int]]:
@@ -106,7 +106,7 @@ def visible_tracks(sample: Sample, things: np.ndarray) -> dict[int, tuple[int, i
     assert sample.track_ids is not None
     present = np.unique(sample.id_maps)
     rows = present[present > 0] - 1
-    rows = rows[~no_objects(sample)[rows] & things[sample.label_ids[rows]]]
+    rows = rows[~untracked_things(sample, things)[rows] & things[sample.label_ids[rows]]]
     return {
         int(sample.track_ids[row]): (int(row) + 1, int(sample.label_ids[row]))
         for row in rows.tolist()

@@ -124,7 +124,7 @@ def score_videos(
     provider: TrackProvider, videos: list[Video], progress: Progress | None
 ) -> dict[str, object]:
     """Score the results of all videos."""
-    scorer = build_track_scorer(provider.task, provider.labels)
+    scorer = build_track_scorer(provider.task, provider.labels, provider.min_score)
     total = sum(len(video.frames) for video in videos)
     done = 0
     for video in videos:

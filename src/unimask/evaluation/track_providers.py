@@ -13,6 +13,7 @@ from unimask.datasets.videos import Video
 from unimask.errors import DataError, TaskError
 from unimask.evaluation.result_files.track_files import TrackMask, read_tracks
 from unimask.evaluation.result_providers import Predictions
+from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.results import Result, Segment
 from unimask.tracking import ClipSettings
@@ -28,11 +29,13 @@ class TrackProvider(Protocol):
         dataset: Dataset with the ground truth.
         task: Task of the results.
         labels: Label set in which results and ground truth are scored.
+        min_score: Minimum score of the tracks that count where scores do not rank them.
     """
 
     dataset: Dataset
     task: Task
     labels: LabelSet
+    min_score: float
 
     def results(self, video: Video) -> Iterator[tuple[Result, Sample]]:
         """Yield the result and the ground truth of each frame."""
@@ -54,6 +57,8 @@ class PredictedTracks:
         self.predictions, self.dataset = predictions, predictions.dataset
         self.task: Task = predictions.task
         self.labels = predictions.labels
+        clips = predictions.predictor.segments_clips
+        self.min_score = INSTANCE_THRESHOLD if clips else 0.0
 
     def results(self, video: Video) -> Iterator[tuple[Result, Sample]]:
         """Segment and track the frames one by one."""
@@ -102,6 +107,7 @@ class FileTracks:
     """
 
     task: Task = "instance"
+    min_score = 0.0
 
     def __init__(
         self,

@@ -87,10 +87,11 @@ class ThingTrackScorer:
 
     Args:
         labels: Classes to evaluate.
+        min_score: Minimum score of the tracks that TrackEval counts; AP and AR rank all.
     """
 
-    def __init__(self, labels: LabelSet) -> None:
-        self.labels = labels
+    def __init__(self, labels: LabelSet, min_score: float = 0.0) -> None:
+        self.labels, self.min_score = labels, min_score
         self.precision = TrackPrecision(labels)
         self.identities = IdentityScores(labels)
         self.begin_video()
@@ -150,7 +151,8 @@ class ThingTrackScorer:
                 crowds=[track.is_crowd for track in true],
             ),
         )
-        self.identities.add_video(name, predicted, true, self.unlabelled)
+        confident = [track for track in predicted if track.score >= self.min_score]
+        self.identities.add_video(name, confident, true, self.unlabelled)
         self.begin_video()
 
     def metrics(self) -> Scores:
@@ -279,6 +281,6 @@ def label_map(ids: Int[np.ndarray, "h w"], labels: dict[int, int]) -> Int[np.nda
     return table[ids]
 
 
-def build_track_scorer(task: Task, labels: LabelSet) -> TrackScorer:
-    """Build the scorer of a task."""
-    return ThingTrackScorer(labels) if task == "instance" else TubeScorer(labels, task)
+def build_track_scorer(task: Task, labels: LabelSet, min_score: float = 0.0) -> TrackScorer:
+    """Build the scorer of a task; see `ThingTrackScorer`."""
+    return ThingTrackScorer(labels, min_score) if task == "instance" else TubeScorer(labels, task)

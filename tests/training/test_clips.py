@@ -19,6 +19,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.evaluation import evaluate_tracks
 from unimask.formats.run_length import RunLength
+from unimask.tracking import ClipSettings
 from unimask.training import train
 from unimask.training.batches import Examples, collate
 
@@ -139,6 +140,23 @@ def test_a_network_learns_to_segment_and_follow_objects(tmp_path):
     )
     metrics = evaluate_tracks(data, trained.predictor, split="val")["metrics"]
     assert metrics["AP50"] > 90
+    # In a video of many clips each object keeps its id.
+    frames = [
+        draw_discs({(32 + 10 * np.sin(n / 5), 24): (220, 40, 40), (32, 70): (40, 220, 40)})
+        for n in range(30)
+    ]
+    tracked = trained.predictor.track(iter(frames), clips=ClipSettings(6, 2))
+    ids = [{s.label: s.track_id for s in frame.result.segments} for frame in tracked]
+    assert len(ids) == 30 and all(each == ids[0] for each in ids) and len(ids[0]) == 2
+
+
+def draw_discs(colours):
+    """Draw discs of a radius of 10 pixels over noise."""
+    rows, columns = np.mgrid[:64, :96]
+    image = np.random.default_rng(0).integers(0, 60, (64, 96, 3)).astype(np.uint8)
+    for (y, x), colour in colours.items():
+        image[(rows - y) ** 2 + (columns - x) ** 2 < 100] = colour
+    return image
 
 
 def test_what_cannot_be_trained_is_refused_in_one_line(videos, discs, tmp_path):

@@ -53,6 +53,19 @@ def test_slices_are_sorted_by_position_as_highdicom_sorts_them(tmp_path, angles)
     assert volume.modality == "CT" and volume.values.dtype == np.int16
 
 
+def test_rounded_positions_are_one_spacing(tmp_path):
+    values = volume_values((24, 8, 9))
+    paths = write_series(tmp_path, values, spacing=(0.625, 0.7, 0.9))
+    for index, path in enumerate(paths):
+        change(path, ImagePositionPatient=[-10, -20, f"{30 + 0.625 * index:.1f}"])
+    volume = open_volume(tmp_path)
+    assert (volume.values == values.transpose(2, 1, 0)).all()
+    assert volume.spacing[2] == pytest.approx(0.625, abs=0.1 / 23)
+    paths[10].unlink()
+    with pytest.raises(ImageError, match="1 slice is missing"):
+        open_volume(tmp_path)
+
+
 def test_rescaling_gives_the_values_of_pydicom(tmp_path):
     import pydicom
     from pydicom.pixels import apply_rescale

@@ -16,6 +16,9 @@ SAME_DIRECTION = 1e-3
 SAME_GAP = 0.02
 """Largest difference of the distances of slices from their median, as a share of it."""
 
+ROUNDING = 0.11
+"""Difference of distances in mm that positions rounded to 0.1 mm cause, with a margin."""
+
 MIN_GAP = 1e-3
 """Distance in mm up to which two slices are at the same position."""
 
@@ -148,12 +151,14 @@ def check_gaps(heights: Float[np.ndarray, " n"], names: Sequence[str], name: str
             "such as phases or echoes: keep one image per position"
         )
     usual = float(np.median(gaps))
-    wrong = np.flatnonzero(np.abs(gaps - usual) > SAME_GAP * usual)
+    tolerance = max(SAME_GAP * usual, min(ROUNDING, 0.2 * usual))
+    wrong = np.flatnonzero(np.abs(gaps - usual) > tolerance)
     if not len(wrong):
         return
     place = int(wrong[0])
     steps = gaps / usual
-    if len(gaps) > 1 and (np.abs(steps - np.round(steps)) <= 0.1).all() and steps.min() > 0.9:
+    is_multiple = np.abs(steps - np.round(steps)) <= max(0.1, tolerance / usual)
+    if len(gaps) > 1 and is_multiple.all() and np.round(steps).min() >= 1:
         missing = int(np.round(steps - 1).sum())
         noun = "slice is" if missing == 1 else "slices are"
         raise ImageError(
@@ -170,15 +175,16 @@ def check_gaps(heights: Float[np.ndarray, " n"], names: Sequence[str], name: str
 def check_line(
     positions: Float[np.ndarray, "n 3"], step: Float[np.ndarray, " 3"], name: str
 ) -> None:
-    """Test that slices follow each other on a straight line.
+    """Test that slices follow each other on a straight line, but for rounded positions.
 
     Raises:
-        ImageError: They are shifted against each other within their planes.
+        ImageError: They are shifted against each other.
     """
     expected = positions[0] + np.arange(len(positions))[:, None] * step
     distance = np.abs(positions - expected).max()
-    if distance > max(0.05 * np.linalg.norm(step), MIN_GAP):
+    length = float(np.linalg.norm(step))
+    if distance > max(0.05 * length, min(ROUNDING, 0.2 * length)):
         raise ImageError(
-            f"{name} is no regular volume: slices are shifted by up to {distance:.3g} mm against "
-            "each other; resample it to a regular grid"
+            f"{name} is no regular volume: slices are shifted by up to {distance:.3g} mm against a "
+            "regular grid; resample it"
         )

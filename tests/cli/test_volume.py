@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from medical_files import volume_values, write_series
+from medical_files import change, volume_values, write_series
 
 HAS_MEDICAL = all(
     importlib.util.find_spec(name) is not None for name in ("nibabel", "pydicom", "highdicom")
@@ -57,6 +57,15 @@ def test_bad_options_get_one_line(command, two_class_model, scan, tmp_path, opti
     arguments = ("--model", two_class_model, "--out", tmp_path / "out")
     code, _, errors = command("volume", scan, *arguments, *options)
     assert code == 2 and message in errors and errors.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_uids_are_reported_before_the_prediction(command, two_class_model, scan, tmp_path):
+    for path in scan.iterdir():
+        change(path, StudyInstanceUID="")
+    arguments = ("--model", two_class_model, "--out", tmp_path / "out", "--seg")
+    code, _, errors = command("volume", scan, *arguments)
+    assert code == 2 and "has no StudyInstanceUID" in errors and errors.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

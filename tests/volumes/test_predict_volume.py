@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from medical_files import rotation, volume_values, write_series
+from medical_files import change, rotation, volume_values, write_series
 from skimage import measure
 
 import unimask
@@ -241,7 +241,21 @@ def test_seg_needs_dicom_and_labels(model, tmp_path):
     assert not empty.structures and not empty.classes.any()
     with pytest.raises(SettingsError, match="nothing was found"):
         empty.save(tmp_path / "out", seg=True)
+    names = {"ct_classes.nii.gz", "ct_objects.nii.gz", "ct_volumes.csv", "ct.json", "unimask.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert set(empty.save(tmp_path / "out")) == {"classes", "objects", "table", "json"}
+
+
+def test_seg_needs_uids_of_the_images(model, tmp_path):
+    for path in write_series(tmp_path / "ct", VALUES):
+        change(path, SOPClassUID="", SOPInstanceUID="")  # which the header of the file states
+    result = model.predict_volume(tmp_path / "ct", "semantic", window=WINDOW)
+    labels = read_dicom_seg(result.save(tmp_path / "out", seg=True)["seg"])
+    assert (labels.values > 0).sum() == (result.classes > 0).sum()
+    for path in (tmp_path / "ct").iterdir():
+        change(path, FrameOfReferenceUID="")
+    with pytest.raises(OutputError, match=r"IM\d+.dcm has no FrameOfReferenceUID"):
+        result.save(tmp_path / "out", seg=True)
 
 
 def blobs():

@@ -84,12 +84,15 @@ def volume(
     values = parse_volume_window(window)
     check_writable(out)
     from unimask.volumes import open_volume
+    from unimask.volumes.dicom_seg_file import source_images
     from unimask.volumes.windows import WindowOptions
 
     WindowOptions(values, window_center, window_width)
     scan = open_volume(source, series)
     if seg and scan.kind != "dicom":
         raise SettingsError(f"--seg: {source} is no DICOM, to which a DICOM SEG refers")
+    if seg:
+        source_images(scan)  # raises now, not after the prediction, if they lack UIDs
     predictor = load_model(model, device, dtype, "authors", compile, None, None)
     console = Terminal()
     with Progress(
@@ -109,7 +112,8 @@ def volume(
         )
     paths = result.save(out, seg=seg)
     print_result(console, scan, result)
-    console.print(f"written to {out}/: {', '.join(path.name for path in paths.values())}")
+    names = ", ".join(path.name for path in paths.values())
+    console.print(f"written to {out}/: {names}", soft_wrap=True)
 
 
 def parse_volume_window(text: str | None) -> "str | tuple[float, float] | None":

@@ -9,7 +9,7 @@ from jaxtyping import Integer, UInt8
 
 from unimask.errors import OutputError, SettingsError, one_line
 from unimask.extras import import_extra
-from unimask.processing.dicom_file import read_dataset
+from unimask.processing.dicom_file import read_dataset, text
 from unimask.version import __version__
 from unimask.volumes.volume import Volume
 
@@ -41,6 +41,15 @@ KEPT = (
     "PerFrameFunctionalGroupsSequence",
 )
 """Elements of the images that a DICOM SEG is made from; nothing else can reach the output."""
+
+UIDS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+)
+"""Elements of the images to which a DICOM SEG refers."""
 
 EMPTY = (
     "PatientName",
@@ -91,7 +100,7 @@ def seg_bytes(
             software_versions=__version__,
             device_serial_number="0",
         )
-    except MemoryError:
+    except (MemoryError, OutputError, SettingsError):
         raise
     except Exception as error:  # highdicom raises many kinds of errors
         message = f"{volume.name}: a DICOM SEG cannot be written ({one_line(error)})"
@@ -105,6 +114,9 @@ def source_images(volume: Volume) -> list[Any]:
     """Return what a DICOM SEG may know of the images, in the order of the slices.
 
     There is one data set of a multi-frame file.
+
+    Raises:
+        OutputError: An image lacks a UID to which a DICOM SEG refers.
     """
     dataset = import_extra("pydicom.dataset", "medical")
     images = []
@@ -118,8 +130,23 @@ def source_images(volume: Volume) -> list[Any]:
         for keyword in EMPTY:
             setattr(image, keyword, "")
         image.SpecificCharacterSet = "ISO_IR 192"
+        complete_uids(image, path.name)
         images.append(image)
     return images
+
+
+def complete_uids(image: Any, name: str) -> None:
+    """Fill in empty UIDs of the image from the header of its file.
+
+    Raises:
+        OutputError: UIDs to which a DICOM SEG refers are in neither.
+    """
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):
+        if not text(image, keyword):
+            setattr(image, keyword, text(image.file_meta, f"MediaStorage{keyword}"))
+    for keyword in UIDS:
+        if not text(image, keyword):
+            raise OutputError(f"{name} has no {keyword}, so that no DICOM SEG can refer to it")
 
 
 def segment_frames(

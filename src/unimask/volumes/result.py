@@ -97,9 +97,10 @@ class VolumeResult:
 
         Raises:
             MissingExtraError: A package of the extra `medical` is not installed.
-            OutputError: The folder holds files of others, or cannot be written to.
-            SettingsError: A DICOM SEG is requested, but the source is not DICOM or nothing was
-                found.
+            OutputError: The folder holds files of others, or cannot be written to; or the images
+                lack what a DICOM SEG needs, after the other files were written.
+            SettingsError: A DICOM SEG is requested, but the source is not DICOM; or nothing was
+                found, after the other files were written.
         """
         stem = stem or self.stem
         contents = {"classes": (f"{stem}_classes.nii.gz", nifti_bytes(self.classes, self.volume))}
@@ -108,17 +109,21 @@ class VolumeResult:
             contents["objects"] = (name, nifti_bytes(self.objects, self.volume))
         contents["table"] = (f"{stem}_volumes.csv", to_csv(self.structures).encode())
         contents["json"] = (f"{stem}.json", json.dumps(self.to_dict(), indent=1).encode())
-        if seg:
-            if self.volume.kind != "dicom":
-                raise SettingsError(f"{self.volume.name} is no DICOM: a DICOM SEG refers to one")
-            data = seg_bytes(self.classes, self.values, self.volume)
-            contents["seg"] = (f"{stem}_seg.dcm", data)
+        if seg and self.volume.kind != "dicom":
+            raise SettingsError(f"{self.volume.name} is no DICOM: a DICOM SEG refers to one")
+        seg_name = f"{stem}_seg.dcm"
         output = open_output_folder(folder)
-        output.check(name for name, _ in contents.values())
+        output.check([*(name for name, _ in contents.values()), *([seg_name] if seg else [])])
         for name, data in contents.values():
             with output.new_file(name) as path:
                 path.write_bytes(data)
-        return {kind: Path(folder) / name for kind, (name, _) in contents.items()}
+        paths = {kind: Path(folder) / name for kind, (name, _) in contents.items()}
+        if seg:  # last, because not all images have what it needs
+            data = seg_bytes(self.classes, self.values, self.volume)
+            with output.new_file(seg_name) as path:
+                path.write_bytes(data)
+            paths["seg"] = Path(folder) / seg_name
+        return paths
 
     def to_dict(self) -> dict[str, object]:
         """Return everything except voxels as plain values."""

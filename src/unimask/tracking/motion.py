@@ -36,6 +36,11 @@ class Motions:
         self.velocities: Float[np.ndarray, "t 2"] = np.zeros((0, 2))
         self.covariances: Float[np.ndarray, "t 2 2 2"] = np.zeros((0, 2, 2, 2))
 
+    @property
+    def deviations(self) -> Float[np.ndarray, "t 2"]:
+        """Standard deviations of the positions in pixels."""
+        return np.sqrt(self.covariances[:, :, 0, 0])
+
     def append(self, positions: Float[np.ndarray, "n 2"], sizes: Float[np.ndarray, " n"]) -> None:
         """Add objects at rest.
 

@@ -11,6 +11,14 @@ EXTENT_DECAY = 0.98
 INTERVAL_NOISE = 12**-0.5
 """Standard deviation of a position in an interval of possible ones, as a share of its length."""
 
+AGREEING_NOISE = 1.0
+"""The same if the interval contains the prediction. It is larger, because such a measurement agrees
+with many velocities: the box of a half hidden object may stand still while the object moves."""
+
+EXIT_DEVIATIONS = 0.5
+"""Distance from the image, in standard deviations of the predicted position, from which on an
+object that left is not expected back."""
+
 MIN_NOISE = 0.5
 """Smallest standard deviation of a measured position in pixels."""
 
@@ -65,8 +73,9 @@ class Places:
         """Return the positions that boxes of objects imply, and their standard deviations.
 
         A box smaller than the object, which is partly hidden, allows an interval of positions, as
-        does a larger one, when more of the object becomes visible. The one closest to the
-        prediction is taken: the middle of the box moves at another speed than the object.
+        does a larger one, when more of the object becomes visible. If the interval contains the
+        prediction, that is taken, else the position halfway between the closest possible one and
+        the middle of the interval: the box itself moves at another speed than the object.
 
         Args:
             rows: Objects.
@@ -77,10 +86,11 @@ class Places:
         predicted = self.motions.positions[rows][:, None]
         first, second = boxes[..., 2:] - half, boxes[..., :2] + half
         lowest, highest = np.minimum(first, second), np.maximum(first, second)
-        position = predicted.clip(lowest, highest)
         is_inside = (predicted > lowest) & (predicted < highest)
+        halfway = (predicted.clip(lowest, highest) + (lowest + highest) / 2) / 2
         noise = (POSITION_NOISE * self.sizes[rows] + MIN_NOISE)[:, None, None]
-        return position, noise + INTERVAL_NOISE * is_inside * (highest - lowest)
+        share = np.where(is_inside, AGREEING_NOISE, INTERVAL_NOISE)
+        return np.where(is_inside, predicted, halfway), noise + share * (highest - lowest)
 
     def squared_distances(
         self, rows: Rows, boxes: Float[np.ndarray, "n 4"]
@@ -104,8 +114,8 @@ class Places:
         self.sizes[rows] = np.maximum(sizes, EXTENT_DECAY * self.sizes[rows])
 
     def is_near(self, size: tuple[int, int]) -> Bool[np.ndarray, " t"]:
-        """Return which objects are in the image of this height and width, or reach into it."""
-        reach = self.sizes[:, None] / 2
+        """Return which objects may be in the image of this height and width."""
+        reach = self.extents / 2 + EXIT_DEVIATIONS * self.motions.deviations
         positions = self.motions.positions
         is_near = (positions >= -reach) & (positions <= np.array(size[::-1]) + reach)
         return np.logical_and(is_near[:, 0], is_near[:, 1])

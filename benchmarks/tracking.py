@@ -10,6 +10,8 @@ adds 30 cars that cross a window in all directions, over each other and below tr
 of 512 x 768 pixels, ten per second. Cars of at least 16 visible pixels are scored, by TrackEval: a
 predicted mask is the car's from an IoU of 0.5 on (HOTA: all thresholds). The plain tracker matches
 equal classes by the IoU with each track's last mask, from 0.3 on, and keeps tracks as long as ours.
+With a model, a third column has the results of `transformers`, which does not track: its numbers of
+the segments of each frame, by its own post-processing of the same logits, taken as ids.
 """
 
 import resource
@@ -36,6 +38,7 @@ from unimask.inference.predictor import Predictor
 from unimask.inference.query_embeddings import capture_query_embeddings
 from unimask.metrics.object_ious import mask_ious
 from unimask.metrics.objects import Objects
+from unimask.outputs import SegmenterOutput
 from unimask.profiling.machine import describe_machine
 from unimask.results import Result, Segment
 from unimask.tracking import Tracker
@@ -145,52 +148,93 @@ def score(truth: list[Objects2D], predicted: list[Objects2D]) -> dict[str, float
     }
 
 
-def predict_frames(
-    model: Predictor | None, frames: Iterator[RenderedTown]
-) -> Iterator[tuple[Objects2D, Result, list | None]]:
-    """Yield true cars, the result to track, and its query embeddings, frame by frame."""
+class Frame(NamedTuple):
+    """True cars, the result to track, its query embeddings, and cars numbered by transformers."""
+
+    truth: Objects2D
+    result: Result
+    embeddings: list | None = None
+    numbered: Objects2D | None = None
+
+
+def number_by_transformers(output: SegmenterOutput) -> Objects2D:
+    """Return the cars that transformers' post-processing finds, with its numbers."""
+    from transformers.models.mask2former.image_processing_pil_mask2former import (
+        Mask2FormerImageProcessorPil,
+    )
+    from transformers.models.mask2former.modeling_mask2former import (
+        Mask2FormerForUniversalSegmentationOutput,
+    )
+
+    logits = Mask2FormerForUniversalSegmentationOutput(
+        class_queries_logits=output.class_logits,  # pyright: ignore[reportArgumentType]
+        masks_queries_logits=output.mask_logits,  # pyright: ignore[reportArgumentType]
+    )
+    (found,) = Mask2FormerImageProcessorPil().post_process_instance_segmentation(
+        logits, target_sizes=[SIZE], return_binary_maps=True
+    )
+    cars = [
+        (segment["id"], RunLength.from_mask(mask.numpy() > 0))
+        for mask, segment in zip(found["segmentation"], found["segments_info"], strict=True)
+        if segment["label_id"] == CAR_LABEL
+    ]
+    return Objects2D([id for id, _ in cars], [mask for _, mask in cars])
+
+
+def predict_frames(model: Predictor | None, frames: Iterator[RenderedTown]) -> Iterator[Frame]:
+    """Segment the frames, or take the true masks if there is no model."""
     for frame in frames:
         segments, ids = true_segments(frame)
         result = Result("instance", SIZE, TOWN_LABELS, tuple(segments))
         truth = select_cars(result, ids)
         if model is None:
-            yield truth, result, None
+            yield Frame(truth, result)
             continue
         with capture_query_embeddings(model.network) as embeddings, torch.inference_mode():
-            pending = model.prepare(frame.image, None, 10**8)
-            (result,) = model.run([pending], "instance", None, retain_confidence=False)
-        yield truth, result, embeddings.select(result)
+            inputs = model.prepare(frame.image, None, 10**8).preprocessed
+            output = model.logits(inputs.pixel_values[None], "instance")
+            result = model.postprocess(output, 0, inputs, "instance", None, retain_confidence=False)
+        yield Frame(truth, result, embeddings.select(result), number_by_transformers(output))
 
 
 def measure_scenes(model: Predictor | None, frames: int, only: set[str]) -> None:
-    """Print the scores of both trackers for all scenes."""
+    """Print the scores of all systems for all scenes."""
     columns = ("IDF1", "HOTA", "MOTA", "switches")
-    print(f"{'scene':14}{'cars':>5}  " + "  ".join(f"{name:>17}" for name in columns) + "  ms")
+    print(f"{'scene':14}{'cars':>5}  " + "  ".join(f"{name:>25}" for name in columns) + "  ms")
     for kind, (render, seeds) in SCENES.items():
         for seed in seeds:
             if only and f"{kind}-{seed}" not in only:
                 continue
             ours, plain, milliseconds = Tracker(), PlainTracker(), []
-            truth, tracked, beside = [], [], []
-            for cars, result, embeddings in predict_frames(model, islice(render(seed), frames)):
-                truth.append(cars)
+            truth, systems = [], ([], [], [])
+            for frame in predict_frames(model, islice(render(seed), frames)):
+                truth.append(frame.truth)
                 start = time.perf_counter()
-                tracked.append(select_cars(ours.update(result, embeddings)))
+                systems[0].append(select_cars(ours.update(frame.result, frame.embeddings)))
                 milliseconds.append(1000 * (time.perf_counter() - start))
-                beside.append(select_cars(plain.update(result)))
-            first, second = score(truth, tracked), score(truth, beside)
-            cells = [f"{first[name]:7.2f} ({second[name]:6.2f})" for name in columns]
-            row = f"{kind}-{seed}"
+                systems[1].append(select_cars(plain.update(frame.result)))
+                if frame.numbered is not None:
+                    systems[2].append(frame.numbered)
+            scores = [score(truth, tracked) for tracked in systems if tracked]
+            cells = [describe([each[name] for each in scores]) for name in columns]
             print(
-                f"{row:14}{first['cars']:5.0f}  {'  '.join(f'{cell:>17}' for cell in cells)}"
-                f"  {median(milliseconds):.0f}",
+                f"{f'{kind}-{seed}':14}{scores[0]['cars']:5.0f}  "
+                f"{'  '.join(f'{cell:>25}' for cell in cells)}  {median(milliseconds):.0f}",
                 flush=True,
             )
 
 
+def describe(values: Sequence[float]) -> str:
+    """Format a score of ours, and in parentheses those of the others."""
+    return f"{values[0]:.2f} ({', '.join(f'{value:.2f}' for value in values[1:])})"
+
+
 def measure_memory(count: int) -> None:
     """Print the memory of the process while a small network tracks many frames."""
-    model = unimask.build("mask2former-nano", labels=list(TOWN_LABELS.names))
+    built = unimask.build("mask2former-nano", labels=list(TOWN_LABELS.names))
+    rules = replace(built.description.preprocessing, shortest_edge=96, longest_edge=128)
+    description = replace(built.description, preprocessing=rules)
+    model = Predictor(built.network, description, "mask2former-nano")
     random = np.random.default_rng(0)
     images = (random.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(count))
     for number, _ in enumerate(model.track(images, "panoptic", threshold=0.01), start=1):
@@ -234,7 +278,8 @@ def main(
         measure_throughput(unimask.load(model or "rendered-town"))
         return
     predictor = None if model is None else unimask.load(model)
-    print(f"{frames} frames of {'true masks' if model is None else model}: ours (plain IoU)")
+    others = "plain IoU" if model is None else "plain IoU, transformers' numbers"
+    print(f"{frames} frames of {'true masks' if model is None else model}: ours ({others})")
     print(
         '"switches" of ids are per 100 frames of all cars; "ms" is the median time of our tracker'
     )

@@ -3,8 +3,8 @@
     python -m recipes.nuclei BOWL TNBC OUT [MODEL STAGE]
 
 BOWL and TNBC are the folders of `recipes.nuclei_data`. The first two stages use BOWL only; the
-third adds TNBC. Each stage takes one to two hours on two cores. At the end, the weights are written in half precision, which halves the file
-size.
+third adds TNBC. Each stage takes one to two hours on two cores. At the end, the weights are written
+in half precision, which halves the file size.
 """
 
 import sys

@@ -8,12 +8,11 @@ from unimask.tracking.motion import POSITION_NOISE, Motions, Rows
 EXTENT_DECAY = 0.98
 """Factor per observation of the known extent of an object that appears smaller."""
 
-INTERVAL_NOISE = 12**-0.5
-"""Standard deviation of a position in an interval of possible ones, as a share of its length."""
-
-AGREEING_NOISE = 1.0
-"""The same if the interval contains the prediction. It is larger, because such a measurement agrees
-with many velocities: the box of a half hidden object may stand still while the object moves."""
+INTERVAL_NOISE = 0.5
+"""Standard deviation of a position in an interval of possible ones that contains the prediction, as
+a share of its length. It is larger than that of a uniform distribution, because such measurements
+agree with many velocities: the box of a half hidden object may stand still while the object moves.
+"""
 
 EXIT_DEVIATIONS = 0.5
 """Distance from the image, in standard deviations of the predicted position, from which on an
@@ -73,9 +72,8 @@ class Places:
         """Return the positions that boxes of objects imply, and their standard deviations.
 
         A box smaller than the object, which is partly hidden, allows an interval of positions, as
-        does a larger one, when more of the object becomes visible. If the interval contains the
-        prediction, that is taken, else the position halfway between the closest possible one and
-        the middle of the interval: the box itself moves at another speed than the object.
+        does a larger one, when more of the object becomes visible. The one closest to the
+        prediction is taken: the middle of the box moves at another speed than the object.
 
         Args:
             rows: Objects.
@@ -86,11 +84,10 @@ class Places:
         predicted = self.motions.positions[rows][:, None]
         first, second = boxes[..., 2:] - half, boxes[..., :2] + half
         lowest, highest = np.minimum(first, second), np.maximum(first, second)
+        position = predicted.clip(lowest, highest)
         is_inside = (predicted > lowest) & (predicted < highest)
-        halfway = (predicted.clip(lowest, highest) + (lowest + highest) / 2) / 2
         noise = (POSITION_NOISE * self.sizes[rows] + MIN_NOISE)[:, None, None]
-        share = np.where(is_inside, AGREEING_NOISE, INTERVAL_NOISE)
-        return np.where(is_inside, predicted, halfway), noise + share * (highest - lowest)
+        return position, noise + INTERVAL_NOISE * is_inside * (highest - lowest)
 
     def squared_distances(
         self, rows: Rows, boxes: Float[np.ndarray, "n 4"]

@@ -1,0 +1,1 @@
+"""Training with several systems for the same number of minutes."""

@@ -112,6 +112,7 @@ def our_scores(model: Predictor, image: np.ndarray, resize: str) -> Tensor:
     """Return our mean class scores."""
     views_model = ViewModel(
         "semantic",
+        model.labels,
         model.description.preprocessing,
         model.preprocess,
         lambda pixel_values: model.logits(pixel_values, "semantic"),

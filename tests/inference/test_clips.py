@@ -131,6 +131,7 @@ def test_the_length_of_clips_follows_from_their_size():
     assert ClipSettings(overlap=3).resolve(384 * 640, 720 * 1280 * 3) == (50, 3)
 
 
+@pytest.mark.extra
 def test_networks_of_clips_are_not_exported(predictor, tmp_path):
     from unimask.export import export_onnx
 

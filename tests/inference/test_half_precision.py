@@ -39,7 +39,7 @@ def test_nuclei_counts_alike():
         for dtype in ("float32", "bfloat16")
     ]
     counts = [len(result.segments) for result in found]
-    assert abs(counts[0] - counts[1]) <= 1 and counts[0] >= 8
+    assert abs(counts[0] - counts[1]) <= 1 and counts[0] >= 6
     covered = [result.segmentation > 0 for result in found]
     assert (covered[0] == covered[1]).mean() >= 0.995
 

@@ -64,6 +64,9 @@ OPTIONAL_PARTS = {
 """Optional parts."""
 
 
+IMAGE_OPTIONS = {"local_positions", "proposals", "task_queries"}
+"""Options of masked decoders that networks of clips do not have."""
+
 HEADS = (1, 2, 2, 4)
 
 SEVEN = {"channels": ((8,) * 6 + (16,), (16,) * 6 + (24,)), "depths": ((1,) * 7, (1, 2) + (1,) * 5)}
@@ -95,11 +98,20 @@ def replacement_value(name, value):
     return not value if isinstance(value, bool) else REPLACEMENTS[name]
 
 
+def excludes_clips(decoder, name):
+    """Return whether a changed option would combine clips with an option for images."""
+    if name == "clips":
+        return any(getattr(decoder, option) for option in IMAGE_OPTIONS)
+    return getattr(decoder, "clips", False) and not getattr(decoder, name)
+
+
 def changed(part, path=""):
     """Yield the part with each of its values changed in turn, and the path of the value."""
     for field in fields(part):
         value, name, key = getattr(part, field.name), field.name, f"{path}{field.name}"
         if name == "kind" or (name == "text" and part.task_queries is None):
+            continue
+        if name in IMAGE_OPTIONS | {"clips"} and excludes_clips(part, name):
             continue
         if is_dataclass(value):
             for inner, new in changed(value, f"{key}."):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.clip_memory [--frames 300] [--size 720 1280] [--model NAME]
 
-Weights are random, and all of the ten best objects are kept. The peak is the resident memory of the
-whole process.
+Weights are random, and all of the ten best objects are returned. The peak is the resident memory of
+the whole process.
 """
 
 import argparse

@@ -66,7 +66,7 @@ def load_ours(theirs: nn.Module, year: int) -> unimask.Predictor:
 
 
 @contextmanager
-def kept_dtype() -> Iterator[None]:
+def without_float32_conversion() -> Iterator[None]:
     """Keep float64 within the block: the authors' pixel decoder converts its inputs to float32."""
     convert = Tensor.float
     Tensor.float = lambda self: self  # type: ignore[method-assign]
@@ -238,7 +238,7 @@ def compare(name: str, config: SegmenterConfig, norm: str, *, logits: bool) -> b
     ours = load_ours(theirs, 2019 if "2021" not in name else 2021)
     assert ours.description.config.transformer_decoder == config.transformer_decoder
     clip = torch.randn(FRAMES, 3, *SIZE, generator=torch.Generator().manual_seed(1))
-    with kept_dtype():
+    with without_float32_conversion():
         exact = their_layers(copy.deepcopy(theirs).double(), clip.double())
     pairs = zip(exact, their_layers(theirs, clip), our_layers(ours.network, clip), strict=True)
     theirs_errors, our_errors, worst = [], [], 0.0

@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from losses.test_criterion import FixedPoints
 from scipy.optimize import linear_sum_assignment
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
-from unimask.losses.point_sampler import PointCandidates, PointSampler
 from unimask.losses.points import sample_logits_shared
 from unimask.outputs import (
     FactoredOutput,
@@ -20,26 +20,6 @@ from unimask.outputs import (
 CLIPS, FRAMES, QUERIES, CLASSES, LAYERS, DIM = 2, 3, 5, 4, 2, 6
 SIZE = (6, 8)
 CONFIG = CriterionConfig(num_points=40)
-
-
-class SamePoints(PointCandidates):
-    """Candidates of which every mask selects the same points."""
-
-    def select(self, logits):
-        return self.others.expand(len(logits), -1, -1)
-
-
-class FixedPoints(PointSampler):
-    """Sampler of the same points for every image and mask."""
-
-    def __init__(self, points):
-        self.points = points
-
-    def matching_points(self, device):
-        return self.points
-
-    def candidates(self, known, device):
-        return SamePoints(self.points, None, 0, self.points)
 
 
 def example(seed: int, objects: tuple[int, ...]) -> tuple[FactoredOutput, list[Target]]:

@@ -24,7 +24,7 @@ def segment_clip(
     """Select the best pairs of query and class of a clip (`inference_video` of the authors).
 
     The score of a pair is its class probability alone. A pixel belongs to a mask if its logit is
-    positive. Masks of one frame at a time are computed, and kept as run lengths.
+    positive. Masks of one frame at a time are computed, and stored as run lengths.
 
     Args:
         class_logits: Class logits of the queries; the last column is "no object".

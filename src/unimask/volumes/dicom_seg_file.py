@@ -13,7 +13,7 @@ from unimask.processing.dicom_file import read_dataset, text
 from unimask.version import __version__
 from unimask.volumes.volume import Volume
 
-KEPT = (
+ATTRIBUTES = (
     "SOPClassUID",
     "SOPInstanceUID",
     "StudyInstanceUID",
@@ -124,7 +124,7 @@ def source_images(volume: Volume) -> list[Any]:
         source = read_dataset(path, str(path), pixels=False)
         image = dataset.Dataset()
         image.file_meta = source.file_meta
-        for keyword in KEPT:
+        for keyword in ATTRIBUTES:
             if keyword in source:
                 image[keyword] = source[keyword]
         for keyword in EMPTY:

@@ -20,7 +20,7 @@ HEADER_BYTES = {348: 352, 540: 544}
 def nifti_bytes(labels: Integer[np.ndarray, "i j k"], volume: Volume) -> bytes:
     """Encode a label map as `.nii.gz` with the geometry of a volume.
 
-    Of a NIfTI source, all fields of the header about geometry are kept bit for bit; text fields,
+    Of a NIfTI source, all fields of the header about geometry are copied bit for bit; text fields,
     extensions, scales and intents are not.
 
     Raises:

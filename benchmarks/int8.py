@@ -25,9 +25,9 @@ from unimask.inference import Predictor
 from unimask.kernels.convolution import convolution_3x3
 from unimask.kernels.int8 import Int8Convolution, Int8Linear, chained
 from unimask.kernels.linear import Activation, product
-from unimask.modeling.int8 import prepare_int8
 from unimask.processing.images import list_images
 from unimask.profiling.machine import describe_machine
+from unimask.runtimes.int8 import prepare_int8
 
 RUNS = 5
 CPU = torch.device("cpu")

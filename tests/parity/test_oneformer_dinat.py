@@ -113,7 +113,7 @@ def test_the_published_size_has_the_authors_names_and_shapes(texts):
             transformers.OneFormerConfig.from_dict(values)
         )
     expected = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
-    state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))
+    state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer", config))
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert ours.items() <= expected.items()
     assert expected.keys() - ours.keys() <= LOSS

@@ -18,6 +18,7 @@ from unimask.config import (
     SegmenterConfig,
     SwinConfig,
     TimmConfig,
+    ViTConfig,
 )
 from unimask.errors import CheckpointError, one_line
 
@@ -30,7 +31,9 @@ MAX_EDGE = 2**14
 MAX_FLOAT = 1e10
 """Maximum of other numbers: a window may lie anywhere within 32-bit values."""
 
-ZERO_ALLOWED = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
+ZERO_ALLOWED = frozenset(
+    {"num_layers", "size_divisor", "context", "max_proposals", "num_registers"}
+)
 
 SPARE_ELEMENTS = 2**24
 """Numbers that a network may have beyond twice those of its file, for a text encoder that is left
@@ -53,6 +56,7 @@ def expected_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> 
     """
     check_types(config, "the network")
     check_heads(config)
+    check_mask_probs(config)
     layers = sum(field_values(config, "num_layers", "projector_layers"))
     layers += sum(getattr(config.backbone, "depths", ()))
     windows = field_values(config, "window_size", "kernel_size")
@@ -102,9 +106,44 @@ def check_heads(config: SegmenterConfig) -> None:
     ]
     if isinstance(backbone, SwinConfig | DiNATConfig):
         pairs += [(backbone.embed_dim * 2**i, heads) for i, heads in enumerate(backbone.num_heads)]
+    if isinstance(backbone, ViTConfig):
+        check_vit(backbone)
+        pairs.append((backbone.dim, backbone.num_heads))
     for width, heads in pairs:
         if width % heads:
             raise CheckpointError(f"num_heads is {heads}, which does not divide the width {width}")
+
+
+def check_vit(backbone: ViTConfig) -> None:
+    """Check sizes of a ViT that no weight's shape shows.
+
+    Raises:
+        CheckpointError: Patches cannot be upscaled to a stride of 4, images do not consist of
+            patches, or heads are too narrow for rotary positions.
+    """
+    side = backbone.patch_size
+    if side.bit_count() > 1 or side < 4:
+        raise CheckpointError(f"patch_size is {side}: only powers of two from 4 are supported")
+    if backbone.image_size % side:
+        raise CheckpointError(f"image_size is {backbone.image_size}, no multiple of {side}")
+    if backbone.positions == "rotary" and backbone.dim // backbone.num_heads % 4:
+        raise CheckpointError(
+            f"heads have {backbone.dim // backbone.num_heads} channels: rotary positions need a "
+            "multiple of 4"
+        )
+
+
+def check_mask_probs(config: SegmenterConfig) -> None:
+    """Check the probabilities of masked attention.
+
+    Raises:
+        CheckpointError: They are no probabilities, or not one per block.
+    """
+    probs = getattr(config.transformer_decoder, "mask_probs", ())
+    if probs and len(probs) != config.transformer_decoder.num_layers:  # type: ignore[union-attr]
+        raise CheckpointError(f"mask_probs has {len(probs)} values: expected one per block")
+    if any(not 0 <= prob <= 1 for prob in probs):
+        raise CheckpointError(f"mask_probs is {str(probs)[:60]}: expected values from 0 to 1")
 
 
 def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:

@@ -11,6 +11,7 @@ from unimask.config.backbones import (
     ResNetConfig,
     SwinConfig,
     TimmConfig,
+    ViTConfig,
 )
 from unimask.config.losses import (
     CriterionConfig,
@@ -22,7 +23,9 @@ from unimask.config.pixel_decoders import (
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
+    NoPixelDecoderConfig,
     PixelDecoderConfig,
+    PyramidConfig,
 )
 from unimask.config.processing import (
     PostprocessingConfig,
@@ -34,6 +37,7 @@ from unimask.config.segmenter import (
     SegmenterConfig,
 )
 from unimask.config.transformer_decoders import (
+    JointDecoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
@@ -53,15 +57,18 @@ __all__ = [
     "EfficientNetLiteConfig",
     "FPNPixelDecoderConfig",
     "FaPNPixelDecoderConfig",
+    "JointDecoderConfig",
     "LossConfig",
     "MapEncoderConfig",
     "MaskedDecoderConfig",
+    "NoPixelDecoderConfig",
     "PerPixelConfig",
     "PerPixelPlusConfig",
     "PixelDecoderConfig",
     "PostprocessingConfig",
     "Preprocessing",
     "PreprocessingConfig",
+    "PyramidConfig",
     "ResNetConfig",
     "SegmenterConfig",
     "StandardDecoderConfig",
@@ -70,5 +77,6 @@ __all__ = [
     "TextConfig",
     "TimmConfig",
     "TransformerDecoderConfig",
+    "ViTConfig",
     "Window",
 ]

@@ -143,6 +143,64 @@ class EfficientNetLiteConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ViTConfig:
+    """A plain vision transformer as DINOv2 and DINOv3 pretrain it, without its last blocks.
+
+    The transformer decoder of an EoMT contains the last blocks, which are of the same kind.
+
+    Attributes:
+        dim: Channels of a token.
+        depth: Number of blocks before those of the transformer decoder.
+        num_heads: Number of attention heads.
+        ffn: Feed-forward part: "gelu" for two layers with GELU between them; "swiglu" and "geglu"
+            for a layer gated by another one, through SiLU or GELU.
+        ffn_dim: Hidden width of the feed-forward part.
+        patch_size: Side of a patch in pixels: a power of two, at least 4.
+        num_registers: Number of register tokens (Darcet et al. 2024).
+        positions: "learned" adds an embedding to each patch (DINOv2); "rotary" rotates queries and
+            keys of patches in every block (DINOv3).
+        image_size: Side of the images that the network was trained on, in pixels; learned
+            embeddings are resized for others.
+        rotary_base: Base of the frequencies of rotary positions.
+        rotary_rescale: Maximum factor by which rotary positions are enlarged or reduced at random
+            in training; 1 for none.
+        key_bias: Whether the projection of keys has a bias, as in DINOv2.
+        layer_scale: Initial scale of every block's branches.
+        norm_eps: Number added to variances in normalization.
+        drop_path: Stochastic depth rate of every block.
+        in_channels: Number of image channels.
+    """
+
+    kind: Literal["vit"] = "vit"
+    dim: int = 1024
+    depth: int = 20
+    num_heads: int = 16
+    ffn: Literal["gelu", "swiglu", "geglu"] = "gelu"
+    ffn_dim: int = 4096
+    patch_size: int = 16
+    num_registers: int = 4
+    positions: Literal["learned", "rotary"] = "learned"
+    image_size: int = 640
+    rotary_base: float = 100.0
+    rotary_rescale: float = 1.0
+    key_bias: bool = True
+    layer_scale: float = 1.0
+    norm_eps: float = 1e-6
+    drop_path: float = 0.0
+    in_channels: int = 3
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Number of blocks of its only stage."""
+        return (self.depth,)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Channels of its only stage."""
+        return (self.dim,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TimmConfig:
     """A backbone of timm, fully configured by its name.
 
@@ -158,5 +216,11 @@ class TimmConfig:
 
 
 BackboneConfig = (
-    ResNetConfig | SwinConfig | ConvNeXtConfig | DiNATConfig | EfficientNetLiteConfig | TimmConfig
+    ResNetConfig
+    | SwinConfig
+    | ConvNeXtConfig
+    | DiNATConfig
+    | EfficientNetLiteConfig
+    | ViTConfig
+    | TimmConfig
 )

@@ -84,4 +84,14 @@ class FaPNPixelDecoderConfig:
     encoder: MapEncoderConfig | None = None
 
 
-PixelDecoderConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig | FaPNPixelDecoderConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoPixelDecoderConfig:
+    """No pixel decoder: the transformer decoder reads the tokens of the backbone (EoMT, 3.2)."""
+
+    kind: Literal["none"] = "none"
+
+
+PyramidConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig | FaPNPixelDecoderConfig
+"""Configuration of a pixel decoder that reads the maps of a backbone."""
+
+PixelDecoderConfig = PyramidConfig | NoPixelDecoderConfig

@@ -137,6 +137,30 @@ class PerPixelPlusConfig:
     dropout: float = 0.1
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JointDecoderConfig:
+    """The last blocks of a ViT, which process queries and patches together (EoMT, section 3.2).
+
+    The blocks are those of the backbone's configuration.
+
+    Attributes:
+        num_queries: Number of queries, and so of masks, per image.
+        num_layers: Number of blocks; while trained, there is one more prediction, from the initial
+            queries.
+        mask_probs: Probability, per block, that a query attends only to the patches inside its
+            mask; () for 0 in all blocks, as at the end of mask annealing (section 3.3).
+    """
+
+    kind: Literal["joint"] = "joint"
+    num_queries: int = 200
+    num_layers: int = 4
+    mask_probs: tuple[float, ...] = ()
+
+
 TransformerDecoderConfig = (
-    MaskedDecoderConfig | StandardDecoderConfig | PerPixelConfig | PerPixelPlusConfig
+    MaskedDecoderConfig
+    | StandardDecoderConfig
+    | PerPixelConfig
+    | PerPixelPlusConfig
+    | JointDecoderConfig
 )

@@ -94,7 +94,7 @@ def load(
         )
     # Imported here: exported files need no networks.
     from unimask.checkpoints.skeleton import build_skeleton
-    from unimask.modeling.int8 import prepare_int8
+    from unimask.runtimes.int8 import prepare_int8
 
     place = choose_device(device)
     check_dtype(dtype)

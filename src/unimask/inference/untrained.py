@@ -8,6 +8,7 @@ from unimask.config import (
     BackboneConfig,
     EfficientNetLiteConfig,
     MaskedDecoderConfig,
+    NoPixelDecoderConfig,
     PixelDecoderConfig,
     PreprocessingConfig,
     SegmenterConfig,
@@ -159,6 +160,8 @@ def changed(
         SettingsError: A name is unknown, or `channels` is below 1.
     """
     if backbone is not None:
+        if isinstance(config.pixel_decoder, NoPixelDecoderConfig):
+            raise SettingsError("an EoMT is one ViT, which cannot be replaced by another backbone")
         config = replace(config, backbone=named_backbone(backbone))
     if pixel_decoder is not None:
         config = replace(config, pixel_decoder=named_pixel_decoder(pixel_decoder, config))
@@ -178,6 +181,8 @@ def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfi
     own, queries = config.pixel_decoder, config.transformer_decoder
     if name not in PIXEL_DECODERS:
         raise SettingsError(f"pixel decoder {name!r}: pass one of {', '.join(PIXEL_DECODERS)}")
+    if isinstance(own, NoPixelDecoderConfig):
+        raise SettingsError("an EoMT has no pixel decoder")
     if isinstance(queries, MaskedDecoderConfig) and queries.local_positions:
         raise SettingsError("a network that measures in pixels needs its own pixel decoder")
     if PIXEL_DECODERS[name].kind == own.kind == "deformable":

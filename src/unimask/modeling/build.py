@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TypeVar
 
+import torch.nn.functional as F
 from torch import nn
 
 from unimask.config import (
@@ -14,22 +15,26 @@ from unimask.config import (
     EfficientNetLiteConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
+    JointDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    NoPixelDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
-    PixelDecoderConfig,
+    PyramidConfig,
     ResNetConfig,
     SegmenterConfig,
     StandardDecoderConfig,
     SwinConfig,
     TextConfig,
     TimmConfig,
+    ViTConfig,
 )
-from unimask.modeling.backbones import ConvNeXt, DiNAT, EfficientNetLite, ResNet, Swin, Timm
+from unimask.modeling.backbones import ConvNeXt, DiNAT, EfficientNetLite, ResNet, Swin, Timm, ViT
 from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
+from unimask.modeling.layers.vit_block import ViTBlock
 from unimask.modeling.pixel_decoders import (
     AlignedStep,
     DeformableEncoderLayer,
@@ -42,6 +47,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.modeling.task_encoder import TaskEncoder
 from unimask.modeling.text_encoder import TextEncoder, TextLayer, TextMapper
 from unimask.modeling.transformer_decoders import (
+    JointDecoder,
     LearnedQueries,
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
@@ -50,6 +56,7 @@ from unimask.modeling.transformer_decoders import (
     Proposals,
     StandardDecoder,
     TaskQueries,
+    UpscaleBlock,
 )
 
 BACKBONES: dict[type, type[nn.Module]] = {
@@ -69,7 +76,40 @@ def arguments(config: BackboneConfig) -> dict[str, object]:
 
 def build_backbone(config: BackboneConfig) -> nn.Module:
     """Build the backbone that `config` describes; its weights are random."""
+    if isinstance(config, ViTConfig):
+        return build_vit(config)
     return BACKBONES[type(config)](**arguments(config))
+
+
+def build_vit(config: ViTConfig) -> ViT:
+    """Build a vision transformer without the blocks of the transformer decoder."""
+    rotary = (config.dim // config.num_heads, config.rotary_base, config.rotary_rescale)
+    return ViT(
+        dim=config.dim,
+        blocks=build_vit_blocks(config, config.depth),
+        patch_size=config.patch_size,
+        num_registers=config.num_registers,
+        side=config.image_size // config.patch_size,
+        rotary=rotary if config.positions == "rotary" else None,
+        in_channels=config.in_channels,
+    )
+
+
+def build_vit_blocks(config: ViTConfig, count: int) -> list[ViTBlock]:
+    """Build `count` blocks of a vision transformer."""
+    return [
+        ViTBlock(
+            dim=config.dim,
+            num_heads=config.num_heads,
+            ffn=config.ffn,
+            ffn_dim=config.ffn_dim,
+            key_bias=config.key_bias,
+            layer_scale=config.layer_scale,
+            norm_eps=config.norm_eps,
+            drop_path=config.drop_path,
+        )
+        for _ in range(count)
+    ]
 
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -88,9 +128,7 @@ def build_layers(kind: Callable[..., Layer], config: Layered, dim: int) -> list[
 PixelDecoder = DeformablePixelDecoder | FPNPixelDecoder
 
 
-def build_pixel_decoder(
-    config: PixelDecoderConfig, input_channels: tuple[int, ...]
-) -> PixelDecoder:
+def build_pixel_decoder(config: PyramidConfig, input_channels: tuple[int, ...]) -> PixelDecoder:
     """Build the pixel decoder for a backbone's maps."""
     if isinstance(config, DeformablePixelDecoderConfig):
         return build_deformable(config, input_channels)
@@ -196,10 +234,9 @@ def build_standard_decoder(
 
 
 def build_per_pixel(
-    queries: PerPixelConfig | PerPixelPlusConfig, config: SegmenterConfig, coarse_dim: int
+    queries: PerPixelConfig | PerPixelPlusConfig, mask_dim: int, classes: int, coarse_dim: int
 ) -> PerPixelHead | StandardDecoder:
     """Build a per-pixel baseline: a linear classifier, or one with weights from queries."""
-    mask_dim, classes = config.pixel_decoder.mask_dim, config.num_classes
     if isinstance(queries, PerPixelConfig):
         return PerPixelHead(mask_dim=mask_dim, num_classes=classes)
     head = PerClassHead(dim=queries.dim, mask_dim=mask_dim)
@@ -207,7 +244,7 @@ def build_per_pixel(
 
 
 def build_masked_decoder(
-    config: MaskedDecoderConfig, head: MaskHead, pixels: PixelDecoderConfig
+    config: MaskedDecoderConfig, head: MaskHead, pixels: PyramidConfig
 ) -> MaskedAttentionDecoder:
     """Build the masked-attention decoder."""
     layers = build_layers(MaskedDecoderLayer, config, config.dim)
@@ -220,6 +257,31 @@ def build_masked_decoder(
         enforce_input_proj=config.enforce_input_proj,
         local_positions=config.local_positions,
         clips=config.clips,
+    )
+
+
+def build_joint(config: SegmenterConfig) -> JointDecoder:
+    """Build the blocks of a ViT that process queries and patches together.
+
+    Raises:
+        ValueError: The parts do not fit each other.
+    """
+    vit, queries = config.backbone, config.transformer_decoder
+    if (
+        not isinstance(vit, ViTConfig)
+        or not isinstance(queries, JointDecoderConfig)
+        or not isinstance(config.pixel_decoder, NoPixelDecoderConfig)
+    ):
+        raise ValueError("a ViT, no pixel decoder and a joint decoder belong together")
+    doublings = vit.patch_size.bit_length() - 3  # to stride 4
+    dim, classes, eps = vit.dim, config.num_classes, vit.norm_eps
+    return JointDecoder(
+        dim=dim,
+        num_queries=queries.num_queries,
+        blocks=build_vit_blocks(vit, queries.num_layers),
+        head=MaskHead(dim=dim, mask_dim=dim, num_classes=classes, activation=F.gelu, norm_eps=eps),
+        upscale=nn.Sequential(*(UpscaleBlock(dim) for _ in range(doublings))),
+        mask_probs=queries.mask_probs or (0.0,) * queries.num_layers,
     )
 
 
@@ -236,7 +298,7 @@ def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
     return TextMapper(encoder=encoder, projector=projector, context=config.context, dim=dim)
 
 
-def coarse_channels(config: PixelDecoderConfig, input_channels: tuple[int, ...]) -> int:
+def coarse_channels(config: PyramidConfig, input_channels: tuple[int, ...]) -> int:
     """Return the number of channels of the pixel decoder's base map."""
     if isinstance(config, DeformablePixelDecoderConfig) or config.encoder is not None:
         return config.dim
@@ -248,11 +310,18 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
     backbone = build_backbone(config.backbone)
     channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
     pixels, queries = config.pixel_decoder, config.transformer_decoder
+    if isinstance(queries, JointDecoderConfig) or isinstance(pixels, NoPixelDecoderConfig):
+        decoder = build_joint(config)
+        return Segmenter(
+            backbone=backbone, pixel_decoder=nn.Identity(), transformer_decoder=decoder
+        )
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
         return Segmenter(
             backbone=backbone,
             pixel_decoder=build_pixel_decoder(pixels, channels),
-            transformer_decoder=build_per_pixel(queries, config, coarse_channels(pixels, channels)),
+            transformer_decoder=build_per_pixel(
+                queries, pixels.mask_dim, config.num_classes, coarse_channels(pixels, channels)
+            ),
         )
     # The order in which parts are built determines their random weights for a seed.
     head = build_head(queries, pixels.mask_dim, config.num_classes)

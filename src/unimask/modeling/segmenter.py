@@ -18,8 +18,9 @@ class Segmenter(nn.Module):
     """Mask classification network (Mask2Former, figure 2; OneFormer, figure 2).
 
     Args:
-        backbone: Module from images to features at strides 4 to 32.
-        pixel_decoder: Module from features to mask features and maps for the decoder.
+        backbone: Module from images to features at strides 4 to 32, or to tokens (EoMT).
+        pixel_decoder: Module from features to mask features and maps for the decoder; the identity
+            for tokens.
         transformer_decoder: Module from these to class and mask logits of queries.
         task_encoder: Encoder of the task; OneFormer only.
         text_mapper: Encoder of texts about the image for the contrastive loss; OneFormer only.
@@ -77,7 +78,8 @@ class Segmenter(nn.Module):
             pixels = self.encode(pixel_values.flatten(0, 1))
             frames = pixel_values.shape[1]
             return self.decode_clips(pixels, frames, auxiliary=auxiliary, factored=factored)
-        pixels = self.encode(pixel_values)
+        features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
+        pixels = self.pixel_decoder(features)
         token = None
         if self.task_encoder is not None:
             tasks = task or "panoptic"
@@ -90,7 +92,7 @@ class Segmenter(nn.Module):
         return output
 
     def encode(self, pixel_values: Float[Tensor, "n c h w"]) -> PixelDecoderOutput:
-        """Compute the maps that the transformer decoder reads, of images or of single frames."""
+        """Compute the maps of frames of clips that the transformer decoder reads."""
         features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
         return self.pixel_decoder(features)
 

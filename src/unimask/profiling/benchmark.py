@@ -18,13 +18,13 @@ from unimask.inference.exported import ExportedPredictor
 from unimask.inference.precision import check_int8, precision_name
 from unimask.inference.untrained import build
 from unimask.labels import Task
-from unimask.modeling.int8 import prepare_int8
 from unimask.presets import PRESETS
 from unimask.processing.images import MAX_PIXELS
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.peak_memory import PeakMemory
 from unimask.profiling.rates import copy_rate, int8_rate, matrix_rate, synchronize
 from unimask.profiling.stages import PARTS, STAGES, PartsClock, count_flops, synthetic_output
+from unimask.runtimes.int8 import prepare_int8
 
 Size = tuple[int, int]
 Progress = Callable[[int, int, str], None]

@@ -8,6 +8,7 @@ from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
     DiNATConfig,
+    JointDecoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
@@ -16,12 +17,13 @@ from unimask.config import (
     SegmenterConfig,
     StandardDecoderConfig,
     SwinConfig,
+    ViTConfig,
 )
 from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.presets import family_postprocessing
 
-Family = Literal["mask2former", "oneformer", "maskformer", "per-pixel", "per-pixel-plus"]
+Family = Literal["mask2former", "oneformer", "maskformer", "eomt", "per-pixel", "per-pixel-plus"]
 
 ALL_TASKS: tuple[Task, ...] = tuple(reversed(TASKS))
 
@@ -89,7 +91,10 @@ class Publication:
 
         For per-pixel networks they do not pad images but enlarge the scores four times, so that the
         scores cover slightly more than the image: padding to multiples of 4 has the same effect.
+        A ViT sees images of the size that it was trained on.
         """
+        if isinstance(config.backbone, ViTConfig):
+            return self.square_preprocessing(config.backbone)
         shortest, longest = self.size
         if self.size_wide is not None and is_wide(config.backbone):
             shortest, longest = self.size_wide
@@ -101,6 +106,17 @@ class Publication:
             size_divisor=4 if is_per_pixel(config) else self.size_divisor,
         )
         return rules.with_channels(config.backbone.in_channels)
+
+    def square_preprocessing(self, backbone: ViTConfig) -> PreprocessingConfig:
+        """Return the pre-processing of networks for square images."""
+        edge = backbone.image_size
+        rules = PreprocessingConfig(
+            shortest_edge=edge,
+            longest_edge=edge,
+            size_divisor=backbone.patch_size,
+            fixed_size=(edge, edge),
+        )
+        return rules.with_channels(backbone.in_channels)
 
     def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
         """Return the authors' post-processing.
@@ -139,6 +155,8 @@ def find_family(config: SegmenterConfig) -> Family:
     match config.transformer_decoder:
         case StandardDecoderConfig():
             return "maskformer"
+        case JointDecoderConfig():
+            return "eomt"
         case PerPixelConfig():
             return "per-pixel"
         case PerPixelPlusConfig():

@@ -1,1 +1,1 @@
-"""Exported graphs: their metadata, and other runtimes in place of PyTorch."""
+"""Exported graphs, their metadata, and other runtimes; and int8 in PyTorch."""

@@ -78,7 +78,9 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     frozen = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
     write_huggingface(tmp_path, tiny_checkpoint(frozen))
     expected = tiny_checkpoint().state
-    save_file(to_theirs(expected, select_rules("mask2former")), tmp_path / "model.safetensors")
+    save_file(
+        to_theirs(expected, select_rules("mask2former", frozen)), tmp_path / "model.safetensors"
+    )
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "mask2former"
     config["unimask"] |= {"norm": "group", "num_points": 4}

@@ -105,6 +105,12 @@ RESNET: Rules = (
 
 TIMM: Rules = (("backbone.model.**", f"{ENCODER}._backbone.**"),)
 
+VIT: Rules = tuple(
+    (f"backbone.{name}", f"{ENCODER}.{name}")
+    for name in ("cls_token", "registers", "positions", "patch_embed.*", "blocks.**")
+)
+"""ViTs of EoMTs that the schema cannot describe, under our own names."""
+
 BACKBONES: Rules = (
     *PATCHES,
     *OUTPUT_NORMS,
@@ -114,4 +120,5 @@ BACKBONES: Rules = (
     *CONVNEXT,
     *RESNET,
     *TIMM,
+    *VIT,
 )

@@ -1,6 +1,7 @@
 """Conversion of the backbone in Hugging Face's config.json to and from our configurations."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +16,7 @@ from unimask.config import (
     ResNetConfig,
     SwinConfig,
     TimmConfig,
+    ViTConfig,
 )
 from unimask.errors import CheckpointError
 
@@ -111,6 +113,18 @@ def read_efficientnet_lite(backbone: Json) -> EfficientNetLiteConfig:
     )
 
 
+def read_vit(backbone: Json) -> ViTConfig:
+    """Read the configuration of a ViT that only unimask's schema describes.
+
+    Raises:
+        CheckpointError: It has an unknown value.
+    """
+    try:
+        return ViTConfig(**{key: backbone[key] for key in backbone if key != "model_type"})
+    except TypeError as error:
+        raise CheckpointError(f"config.json has an unknown value: {error}") from None
+
+
 READERS: dict[str, Callable[[Json], BackboneConfig]] = {
     "swin": read_swin,
     "maskformer-swin": read_swin,
@@ -118,6 +132,7 @@ READERS: dict[str, Callable[[Json], BackboneConfig]] = {
     "dinat": read_dinat,
     "efficientnet_lite": read_efficientnet_lite,
     "timm_backbone": read_timm,
+    "unimask_vit": read_vit,
 }
 
 
@@ -148,6 +163,8 @@ def write_backbone(backbone: BackboneConfig) -> Json:
             return write_efficientnet_lite(backbone)
         case TimmConfig():
             return write_timm(backbone)
+        case ViTConfig():
+            return {"model_type": "unimask_vit", **asdict(backbone)}
     return {
         **values,
         "num_channels": backbone.in_channels,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unimask.checkpoints.huggingface.backbones import read_backbone, write_backbone
+from unimask.checkpoints.huggingface.eomt import read_eomt, write_buffers, write_eomt
 from unimask.checkpoints.huggingface.mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_oneformer
@@ -14,18 +15,24 @@ from unimask.config import (
     DeformablePixelDecoderConfig,
     EfficientNetLiteConfig,
     FPNPixelDecoderConfig,
+    JointDecoderConfig,
     MaskedDecoderConfig,
+    NoPixelDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
     StandardDecoderConfig,
     SwinConfig,
     TimmConfig,
+    ViTConfig,
 )
 
 Json = dict
 
-Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
+Schema = Literal["mask2former", "oneformer", "maskformer", "eomt", "own"]
 """Schema whose tensor names and values a folder uses."""
+
+EOMT_MODEL_TYPES = ("eomt", "eomt_dinov3")
+"""Model types of EoMT, whose config.json describes the backbone beside the decoder."""
 
 OWN_MODEL_TYPE = "unimask"
 """Model type of networks that `transformers` would compute differently."""
@@ -34,24 +41,34 @@ NUM_NORM_GROUPS = 32
 """Groups of every group normalisation in their pixel decoders; ours use fewer for some widths."""
 
 
-def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
-    """Return the decoders' part of config.json, in the schema of another family if that suffices.
+def write_architecture(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
+    """Return the network's part of config.json, in the schema of another family if that suffices.
 
     Returns:
         Schema, its values, and additional values of unimask.
     """
-    schema, values = write_transformers_decoders(architecture)
+    schema, values = write_transformers_architecture(architecture)
     if schema == "own" or transformers_incompatibility(architecture) is not None:
         ours = {"architectures": ["Segmenter"], "model_type": OWN_MODEL_TYPE}
-        return "own", ours, {"decoders": write_own_decoders(architecture)}
+        backbone = {"backbone_config": write_backbone(architecture.backbone)}
+        return "own", ours | backbone, {"decoders": write_own_decoders(architecture)}
     return schema, values, {}
 
 
-def write_transformers_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
-    """Return the decoders' values in the schema of the family with such decoders.
+def write_transformers_architecture(architecture: SegmenterConfig) -> tuple[Schema, Json]:
+    """Return the network's values in the schema of the family with such decoders.
 
     The schema may lack a key for some values, which `transformers_incompatibility` detects.
     """
+    if isinstance(architecture.transformer_decoder, JointDecoderConfig):
+        vit, queries = architecture.backbone, architecture.transformer_decoder
+        return ("eomt", write_eomt(vit, queries)) if isinstance(vit, ViTConfig) else ("own", {})
+    schema, values = write_transformers_decoders(architecture)
+    return schema, values | {"backbone_config": write_backbone(architecture.backbone)}
+
+
+def write_transformers_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
+    """Return the values of decoders that are described apart from the backbone."""
     match architecture.pixel_decoder, architecture.transformer_decoder:
         case DeformablePixelDecoderConfig() as pixels, MaskedDecoderConfig() as queries:
             if queries.task_queries is None:
@@ -69,7 +86,7 @@ def transformers_incompatibility(architecture: SegmenterConfig) -> str | None:
     The schema's values are read back without unimask's: a value that differs afterwards has no key
     there. Then differences are checked that no value shows.
     """
-    schema, values = write_transformers_decoders(architecture)
+    schema, values = write_transformers_architecture(architecture)
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
     if schema == "own":
         return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
@@ -80,6 +97,8 @@ def transformers_incompatibility(architecture: SegmenterConfig) -> str | None:
     different = first_difference(architecture, read_back(architecture, schema, values))
     if different is not None:
         return different
+    if isinstance(pixels, NoPixelDecoderConfig):
+        return None
     if pixels.dim % NUM_NORM_GROUPS:
         return f"pixel_decoder.dim is {pixels.dim}: only multiples of {NUM_NORM_GROUPS} exist there"
     if schema == "maskformer" and not isinstance(architecture.backbone, ResNetConfig | SwinConfig):
@@ -108,15 +127,16 @@ def oneformer_incompatibility(pixels: DeformablePixelDecoderConfig, width: int) 
 
 def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> SegmenterConfig:
     """Return the network that the schema's values describe without unimask's."""
+    if schema == "eomt":
+        parts = read_eomt(values, write_buffers(architecture))
+        return SegmenterConfig(num_classes=architecture.num_classes, **parts)
     if schema == "mask2former":
         decoders = read_mask2former(values, {})
     elif schema == "oneformer":
         decoders = read_oneformer(values, {})
     else:
         decoders = read_maskformer(values)
-    backbone = read_backbone(
-        {"backbone_config": write_backbone(architecture.backbone)}, {}, Path("config.json")
-    )
+    backbone = read_backbone(values, {}, Path("config.json"))
     return SegmenterConfig(backbone=backbone, num_classes=architecture.num_classes, **decoders)
 
 
@@ -149,4 +169,6 @@ def read_schema(config: Mapping[str, Any]) -> Schema:
     if isinstance(own_values, dict) and "decoders" in own_values:
         return "own"
     family = config.get("model_type")
+    if family in EOMT_MODEL_TYPES:
+        return "eomt"
     return family if family in ("oneformer", "maskformer") else "mask2former"

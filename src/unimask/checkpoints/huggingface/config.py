@@ -16,10 +16,14 @@ from unimask.checkpoints.huggingface.backbones import (
     check_options,
     own_backbone_values,
     read_backbone,
-    write_backbone,
 )
-from unimask.checkpoints.huggingface.compatibility import OWN_MODEL_TYPE, write_decoders
+from unimask.checkpoints.huggingface.compatibility import (
+    EOMT_MODEL_TYPES,
+    OWN_MODEL_TYPE,
+    write_architecture,
+)
 from unimask.checkpoints.huggingface.defaults import DEFAULT_CLASS_NAMES
+from unimask.checkpoints.huggingface.eomt import read_eomt
 from unimask.checkpoints.huggingface.mask2former import read_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer
@@ -54,21 +58,23 @@ def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) ->
             config, pre_norm=False, common_stride=4, activation_function="relu", norm="GN"
         )
         if family == OWN_MODEL_TYPE and "decoders" in read_own_values(config):
-            decoders = read_own_decoders(read_own_values(config)["decoders"])
+            parts = read_own_decoders(read_own_values(config)["decoders"])
         elif family in ("mask2former", OWN_MODEL_TYPE):
-            decoders = read_mask2former(config, read_own_values(config))
+            parts = read_mask2former(config, read_own_values(config))
         elif family == "oneformer":
-            decoders = read_oneformer(config, read_own_values(config))
+            parts = read_oneformer(config, read_own_values(config))
         elif family == "maskformer":
-            decoders = read_maskformer(config)
+            parts = read_maskformer(config)
+        elif family in EOMT_MODEL_TYPES:
+            parts = read_eomt(config, tensors)
         else:
             raise CheckpointError(
-                f"config.json describes a {family!r} model; expected mask2former, oneformer or "
-                "maskformer"
+                f"config.json describes a {family!r} model; expected mask2former, oneformer, "
+                "maskformer, eomt or eomt_dinov3"
             )
-        classes = len(read_names(config))
-        backbone = read_backbone(config, tensors, folder)
-        architecture = SegmenterConfig(backbone=backbone, num_classes=classes, **decoders)
+        if "backbone" not in parts:
+            parts["backbone"] = read_backbone(config, tensors, folder)
+        architecture = SegmenterConfig(num_classes=len(read_names(config)), **parts)
         text = any("text_mapper." in name for name in tensors)
         return architecture if text else replace(architecture, text=None)
     except KeyError as error:
@@ -234,8 +240,8 @@ def lists_to_tuples(values: Json) -> Json:
 
 def write_config(model: ModelDescription) -> Json:
     """Build the content of config.json."""
-    labels, backbone = model.labels, model.config.backbone
-    _, decoders, more = write_decoders(model.config)
+    labels = model.labels
+    _, network, more = write_architecture(model.config)
     own_values = {
         "is_thing": list(labels.is_thing),
         **({"colours": [write_colour(c) for c in labels.colours]} if labels.colours else {}),
@@ -244,11 +250,10 @@ def write_config(model: ModelDescription) -> Json:
         **more,
         "preprocessing": asdict(model.preprocessing),
         "postprocessing": asdict(model.postprocessing),
-        **own_backbone_values(backbone),
+        **own_backbone_values(model.config.backbone),
     }
     return {
-        **decoders,
-        "backbone_config": write_backbone(backbone),
+        **network,
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": own_values,

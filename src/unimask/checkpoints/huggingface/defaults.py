@@ -5,6 +5,14 @@ Releases around 4.40 omit those of nested configurations, and two unnamed classe
 
 Json = dict
 
+VIT: Json = {
+    "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
+    "layer_norm_eps": 1e-6, "image_size": 640, "patch_size": 16, "num_channels": 3,
+    "layerscale_value": 1.0, "drop_path_rate": 0.0, "num_blocks": 4, "num_queries": 200,
+    "num_register_tokens": 4,
+}  # fmt: skip
+"""Default values that EoMT has with DINOv2 and DINOv3."""
+
 DEFAULTS: dict[str, Json] = {
     "swin": {
         "embed_dim": 96, "depths": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24], "window_size": 7,
@@ -22,6 +30,11 @@ DEFAULTS: dict[str, Json] = {
     "detr": {
         "d_model": 256, "num_queries": 100, "decoder_layers": 6, "decoder_attention_heads": 8,
         "decoder_ffn_dim": 2048, "dropout": 0.1,
+    },
+    "eomt": {**VIT, "mlp_ratio": 4, "use_swiglu_ffn": False},
+    "eomt_dinov3": {
+        **VIT, "intermediate_size": 4096, "use_gated_mlp": False, "key_bias": False,
+        "pos_embed_rescale": 2.0,
     },
 }  # fmt: skip
 """Default values by model type, without dilations, which belong to the weights."""

@@ -14,7 +14,11 @@ from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_safetensors, read_tensors
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES
-from unimask.checkpoints.huggingface.compatibility import Schema, read_schema, write_decoders
+from unimask.checkpoints.huggingface.compatibility import (
+    Schema,
+    read_schema,
+    write_architecture,
+)
 from unimask.checkpoints.huggingface.config import (
     read_architecture,
     read_labels,
@@ -25,7 +29,10 @@ from unimask.checkpoints.huggingface.config import (
     write_config,
     write_preprocessor,
 )
-from unimask.checkpoints.huggingface.generations import to_older_names
+from unimask.checkpoints.huggingface.eomt import write_buffers
+from unimask.checkpoints.huggingface.eomt_names import IGNORED_NAMES as EOMT_IGNORED_NAMES
+from unimask.checkpoints.huggingface.eomt_names import eomt_rules
+from unimask.checkpoints.huggingface.generations import to_usual_names
 from unimask.checkpoints.huggingface.mask2former_names import IGNORED_NAMES, MASK2FORMER
 from unimask.checkpoints.huggingface.maskformer import MASKFORMER
 from unimask.checkpoints.huggingface.oneformer import ONEFORMER
@@ -72,12 +79,14 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
     """
     tensors = read_weights(folder)
     with convert_errors(folder):
-        tensors = to_older_names(tensors)
+        tensors = to_usual_names(tensors)
     description = read_description(folder, tensors, preprocessing)
     with convert_errors(folder):
         expected = expected_tensors(description.config, tensors)
         schema = read_schema(read_json(folder / "config.json"))
-        state = to_ours(tensors, expected, select_rules(schema), ignored=IGNORED_NAMES)
+        rules = select_rules(schema, description.config)
+        ignored = (*IGNORED_NAMES, *EOMT_IGNORED_NAMES)
+        state = to_ours(tensors, expected, rules, ignored=ignored)
     return Checkpoint(description, state)
 
 
@@ -119,7 +128,7 @@ def read_folder_description(
     has_weights = any((folder / name).is_file() for name in WEIGHT_READERS)
     tensors = read_weights(folder) if has_weights else {}
     with convert_errors(folder):
-        tensors = to_older_names(tensors)
+        tensors = to_usual_names(tensors)
     return read_description(folder, tensors, preprocessing)
 
 
@@ -221,8 +230,9 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
     """
     new_file = overwriting_writer(folder) if overwrite else recorded_writer(folder)
     description = checkpoint.description
-    schema, _, _ = write_decoders(description.config)
-    state = to_theirs(checkpoint.state, select_rules(schema))
+    schema, _, _ = write_architecture(description.config)
+    state = to_theirs(checkpoint.state, select_rules(schema, description.config))
+    state |= write_buffers(description.config)
     with new_file("model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
@@ -253,8 +263,10 @@ def overwriting_writer(folder: Path) -> FileWriter:
     return lambda name: atomic_path(folder / name)
 
 
-def select_rules(schema: Schema) -> Rules:
+def select_rules(schema: Schema, architecture: SegmenterConfig) -> Rules:
     """Return the rules that map a network's names to those of a schema."""
+    if schema == "eomt":
+        return eomt_rules(architecture)
     return (*RULES[schema], *BACKBONES)
 
 

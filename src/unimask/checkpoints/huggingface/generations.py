@@ -53,13 +53,27 @@ RENAMED_MODULES: Rules = (
 )
 """Release 5's names of modules, and those of all other releases."""
 
+GATED_LAYERS: Rules = (
+    *(
+        (
+            f"layers.*.mlp.weights_in.{kind}",
+            (f"layers.*.mlp.gate_proj.{kind}", f"layers.*.mlp.up_proj.{kind}"),
+        )
+        for kind in ("weight", "bias")
+    ),
+    ("layers.*.mlp.weights_out.**", "layers.*.mlp.down_proj.**"),
+    *IDENTITY,
+)
+"""Names of SwiGLU in the first releases with EoMT, and those of release 5."""
 
 TIMM_NAME = re.compile(r"(timm/)?[\w-]+(\.[\w-]+)?")
 
 
-def to_older_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_usual_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors to the names that most releases write."""
-    return to_theirs(to_theirs(tensors, NESTED_MODULES), RENAMED_MODULES)
+    for rules in (NESTED_MODULES, RENAMED_MODULES, GATED_LAYERS):
+        tensors = to_theirs(tensors, rules)
+    return tensors
 
 
 def read_timm(backbone: Json) -> TimmConfig:

@@ -8,8 +8,10 @@ from unimask.config import (
     DeformablePixelDecoderConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
+    JointDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    NoPixelDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
     SegmenterConfig,
@@ -27,12 +29,14 @@ PIXEL_DECODERS = {
     "deformable": DeformablePixelDecoderConfig,
     "fpn": FPNPixelDecoderConfig,
     "fapn": FaPNPixelDecoderConfig,
+    "none": NoPixelDecoderConfig,
 }
 TRANSFORMER_DECODERS = {
     "masked": MaskedDecoderConfig,
     "standard": StandardDecoderConfig,
     "per_pixel": PerPixelConfig,
     "per_pixel_plus": PerPixelPlusConfig,
+    "joint": JointDecoderConfig,
 }
 NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
 
@@ -69,7 +73,8 @@ def read_part(values: Json, kinds: Mapping[str, type]) -> object:
         for name, value in values.items()
         if name in NESTED and value is not None
     }
-    return kinds[kind](**values | nested)
+    tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return kinds[kind](**values | nested | tuples)
 
 
 def write_own_decoders(architecture: SegmenterConfig) -> Json:

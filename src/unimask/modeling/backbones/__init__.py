@@ -11,8 +11,9 @@ from unimask.modeling.backbones.efficientnet_lite import EfficientNetLite
 from unimask.modeling.backbones.resnet import ResNet
 from unimask.modeling.backbones.swin import Swin
 from unimask.modeling.backbones.timm import Timm
+from unimask.modeling.backbones.vit import ViT
 
-__all__ = ["Backbone", "ConvNeXt", "DiNAT", "EfficientNetLite", "ResNet", "Swin", "Timm"]
+__all__ = ["Backbone", "ConvNeXt", "DiNAT", "EfficientNetLite", "ResNet", "Swin", "Timm", "ViT"]
 
 
 class Backbone(Protocol):

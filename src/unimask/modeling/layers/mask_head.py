@@ -1,6 +1,9 @@
 """The prediction head: class and mask logits from queries."""
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,13 +22,24 @@ class MaskHead(nn.Module):
         num_classes: Number of classes; one more output is added for "no object".
         anchored: Whether some queries have anchors; the logits of an ellipse around the anchor are
             added to their masks.
+        activation: Activation function of the mask embedding.
+        norm_eps: Number added to variances in normalization.
     """
 
-    def __init__(self, *, dim: int, mask_dim: int, num_classes: int, anchored: bool) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        mask_dim: int,
+        num_classes: int,
+        anchored: bool = False,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+        norm_eps: float = 1e-5,
+    ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, eps=norm_eps)
         self.class_embed = nn.Linear(dim, num_classes + 1)
-        self.mask_embed = MLP(dim, dim, mask_dim, num_layers=3)
+        self.mask_embed = MLP(dim, dim, mask_dim, num_layers=3, activation=activation)
         if anchored:
             self.ellipse = EllipseHead(dim)
 

@@ -1,5 +1,6 @@
 """Transformer decoders: from queries and feature maps to class and mask logits."""
 
+from unimask.modeling.transformer_decoders.joint import JointDecoder, UpscaleBlock
 from unimask.modeling.transformer_decoders.masked import (
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
@@ -11,6 +12,7 @@ from unimask.modeling.transformer_decoders.standard import StandardDecoder
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 
 __all__ = [
+    "JointDecoder",
     "LearnedQueries",
     "MaskedAttentionDecoder",
     "MaskedDecoderLayer",
@@ -19,4 +21,5 @@ __all__ = [
     "Proposals",
     "StandardDecoder",
     "TaskQueries",
+    "UpscaleBlock",
 ]

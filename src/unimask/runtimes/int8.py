@@ -17,6 +17,7 @@ from unimask.modeling.layers.convolution import Convolution3x3
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.deformable_convolution import DeformableConvolution
 from unimask.modeling.layers.feed_forward import FeedForward
+from unimask.modeling.layers.vit_block import GatedFeedForward, ViTAttention
 from unimask.modeling.pixel_decoders.deformable import DeformableEncoderLayer
 from unimask.modeling.segmenter import Segmenter
 
@@ -25,8 +26,10 @@ LINEAR_LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
     DeformableAttention: ("sampling_offsets", "attention_weights", "value_proj", "output_proj"),
     DeformableEncoderLayer: ("linear1", "linear2"),
     FeedForward: ("fc1", "fc2"),
+    GatedFeedForward: ("fc1", "fc2"),
     NeighborhoodAttention: ("qkv", "proj"),
     PatchMerging: ("reduction",),
+    ViTAttention: ("qkv", "proj"),
     WindowAttention: ("qkv", "proj"),
 }
 """Linear layers over maps, by the module that holds them."""

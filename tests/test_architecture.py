@@ -169,6 +169,7 @@ def test_functions_take_few_arguments(path):
 # Calls that users spell out by keyword, and commands whose options are their arguments.
 WIDE_CALLS = {
     ("processing", "postprocess"),
+    ("datasets", "open_dataset"),
     ("datasets", "open_train_and_val"),
     ("training", "train"),
     ("curation", "check"),

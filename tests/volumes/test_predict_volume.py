@@ -345,7 +345,10 @@ def test_windows(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": "lungs"}, "'lungs' is unknown: pass two values, auto, or one of abdomen"),
+        (
+            {"window": "lungs"},
+            "'lungs' is unknown: pass two values, auto, z-score, or one of abdomen",
+        ),
         ({"window": (5, 5)}, "LOW below HIGH"),
         ({"window": (1, 2, 3)}, "LOW,HIGH"),
         ({"window_center": 40}, "belong together"),

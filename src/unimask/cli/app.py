@@ -61,6 +61,13 @@ ChipOption = Annotated[
         show_default="512",
     ),
 ]
+SlicesOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Volumes: number of neighbouring slices that are channels of the image: 1, 3 or 5.",
+        show_default="1, or that of the model",
+    ),
+]
 PreprocessingOption = Annotated[
     str,
     typer.Option(
@@ -117,8 +124,8 @@ WindowOption = Annotated[
     str | None,
     typer.Option(
         help="Range of pixel values to map to 0..255 for images of more than 8 bits: "
-        "LOW,HIGH, or auto for the 0.1 and 99.9 percentiles of each image. By "
-        "default that of the model."
+        "LOW,HIGH, auto for the 0.1 and 99.9 percentiles of each image, or z-score for its mean "
+        "minus and plus 4 standard deviations. By default that of the model."
     ),
 ]
 
@@ -199,19 +206,19 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
 
 
 def parse_window(text: str | None) -> "Window":
-    """Parse LOW,HIGH or auto.
+    """Parse LOW,HIGH, auto or z-score.
 
     Raises:
-        SettingsError: The text is neither, or LOW is not below HIGH.
+        SettingsError: The text is none of them, or LOW is not below HIGH.
     """
-    if text is None or text == "auto":
+    if text in (None, "auto", "z-score"):
         return text  # type: ignore[return-value]
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise SettingsError(f"--window {text!r}: pass LOW,HIGH such as 0,4095, or auto")
+        raise SettingsError(f"--window {text!r}: pass LOW,HIGH such as 0,4095, auto or z-score")
     if high <= low:
         raise SettingsError(f"--window {text}: LOW must be below HIGH")
     return low, high

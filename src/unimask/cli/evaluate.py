@@ -29,7 +29,7 @@ from unimask.cli.app import (
 )
 from unimask.cli.model_options import with_rules
 from unimask.cli.range_warnings import grouped_range_warnings
-from unimask.cli.score_tables import score_tables
+from unimask.cli.score_tables import score_tables, volume_tables
 from unimask.errors import SettingsError
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
@@ -96,6 +96,10 @@ def evaluate(
             "dataset."
         ),
     ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Volumes: tolerance of NSD in mm.", show_default="2"),
+    ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     bands: BandsOption = None,
@@ -115,12 +119,16 @@ def evaluate(
     labels: LabelsOption = None,
     rules: RulesOption = None,
 ) -> None:
-    """Score a model, or results from any program; scores are percentages, except HD95 (pixels)."""
+    """Score a model, or results from any program; scores are percentages, except HD95.
+
+    HD95 is in pixels; for volumes, which are scored per structure and case too, in mm.
+    """
     check_output_files(json, page, overwrite=overwrite)
     images: dict[str, Any] = {
         "max_detections": max_detections,
         "boundaries": boundaries,
         "ap": ap,
+        "tolerance": tolerance,
         "tta": tta,
         "masks": masks,
         "bands": parse_bands(bands),
@@ -184,6 +192,9 @@ def print_report(console: Terminal, report: dict[str, Any], page: Path | None) -
     for note in report["notes"]:
         console.print(note)
     for table in score_tables(report["metrics"], report["per_class"]):
+        console.print()
+        console.print(table)
+    for table in volume_tables(report.get("volumes")):
         console.print()
         console.print(table)
     if page is not None:

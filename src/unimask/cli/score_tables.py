@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from rich.table import Table
 
@@ -11,6 +12,9 @@ from unimask.metrics.cityscapes_precision import MIN_AREA
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
 COCO_NAME = re.compile(r"A[PR](\d+|[sml])?")
 """Names of AP and AR by IoU threshold, number of detections, or area."""
+
+VOLUME_SCORES = ("Dice", "HD95", "NSD")
+"""Scores of volumes."""
 
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 
@@ -83,3 +87,23 @@ def score_table(what: str, rows: Mapping[str, Scores]) -> Table:
 def format_score(value: float | None) -> str:
     """Format a percentage."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def volume_tables(report: Mapping[str, Any] | None) -> list[Table]:
+    """Build the tables of the scores of volumes: per structure, and per case; none for images."""
+    if report is None:
+        return []
+    tolerance = f"NSD {report['tolerance_mm']:g} mm"
+    structures = Table(
+        "structure", "Dice", "HD95 mm", tolerance, "cases", "missed", "invented", box=None,
+        pad_edge=False,
+    )  # fmt: skip
+    for name, row in {**report["per_structure"], "mean": report["metrics"]}.items():
+        counts = (str(row.get(key, "")) for key in ("cases", "missed", "invented"))
+        structures.add_row(name, *(format_score(row[key]) for key in VOLUME_SCORES), *counts)
+    cases = Table("case", "structure", "Dice", "HD95 mm", tolerance, box=None, pad_edge=False)
+    for case, scores in report["cases"].items():
+        for name, row in scores.items():
+            if any(value is not None for value in row.values()):
+                cases.add_row(case, name, *(format_score(row[key]) for key in VOLUME_SCORES))
+    return [structures, cases]

@@ -11,6 +11,7 @@ from unimask.cli.app import (
     ChipOption,
     FormatOption,
     MasksOption,
+    SlicesOption,
     WindowOption,
     app,
     parse_bands,
@@ -166,6 +167,7 @@ def train(
     masks: MasksOption = None,
     bands: BandsOption = None,
     chip: ChipOption = None,
+    slices: SlicesOption = None,
     window: WindowOption = None,
     split: SplitOption = None,
     val_split: ValSplitOption = None,
@@ -256,7 +258,7 @@ def train(
     run = run_training(
         data, model, task=task, out=out, resume=resume,
         names=parse_names(names), format=format, masks=masks, split=split, val_split=val_split,
-        bands=parse_bands(bands), chip=chip, device=device, **changes,
+        bands=parse_bands(bands), chip=chip, slices=slices, device=device, **changes,
     )  # fmt: skip
     if not run.finished:
         raise typer.Exit(130)

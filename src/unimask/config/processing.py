@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Window = tuple[float, float] | Literal["auto"] | None
-"""Values that become black and white; "auto" computes them per image, None uses the range of the
+Window = tuple[float, float] | Literal["auto", "z-score"] | None
+"""Values that become black and white. "auto" (the 0.1 and 99.9 percentiles) and "z-score" (the mean
+minus and plus 4 standard deviations) compute them per image or volume, None uses the range of the
 dtype.
 """
 
@@ -33,12 +34,13 @@ class PreprocessingConfig:
             other: images that are larger after resizing are scaled down to fit, and all are padded
             to it. None pads to multiples of `size_divisor` only.
         window: Values of images deeper than 8 bits that become black and white on reading, in
-            training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, None the
-            range of its dtype.
+            training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, "z-score"
+            its mean minus and plus 4 standard deviations, None the range of its dtype.
         keep_scale: Whether rasters are segmented at their own scale, as a network that was trained
             on chips of rasters must see them.
         bands: Band of each channel of rasters, counted from 1, as in training; None for the usual
             ones.
+        slices: Number of neighbouring slices of volumes that are channels of the image: 1, 3 or 5.
     """
 
     shortest_edge: int = 800
@@ -52,6 +54,7 @@ class PreprocessingConfig:
     fixed_size: tuple[int, int] | None = None
     keep_scale: bool = False
     bands: tuple[int, ...] | None = None
+    slices: int = 1
 
     def with_channels(self, channels: int) -> "PreprocessingConfig":
         """Return the configuration for images with another number of channels.

@@ -11,6 +11,7 @@ from unimask.datasets import Dataset
 from unimask.datasets.interface import dataset_info
 from unimask.datasets.splits import Subset
 from unimask.datasets.statistics import SampleStatistics, UnreadableSample, measure_samples
+from unimask.datasets.volumes.dataset import VolumeDataset
 from unimask.labels import TASKS, LabelSet, Task
 
 Progress = Callable[[int, int], None]
@@ -28,7 +29,8 @@ class Survey:
         unreadable: Images that could not be read, with the reasons.
         tasks: Tasks that the labels support.
         paths: Paths of the images.
-        by_rule: Whether unimask made the split by a rule, rather than the dataset's publisher.
+        by_rule: Whether names of images show no groups: unimask made the split by a rule, or images
+            are slices of cases.
         objects: Number of objects of each class, without crowds.
         visible: Number of these objects that have a pixel.
         areas: Number of pixels of each class.
@@ -122,7 +124,7 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         len(dataset),
         dataset_info(dataset).tasks,
         [Path(path) for path in dataset.paths],
-        isinstance(dataset, Subset),
+        isinstance(dataset, Subset | VolumeDataset),
     )
     for done, facts in enumerate(measure_samples(dataset), start=1):
         result.add(facts, queries)

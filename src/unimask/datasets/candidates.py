@@ -53,6 +53,8 @@ from unimask.datasets.scenes.find_class_maps import find_class_maps
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.datasets.tables.metadata import find_metadata
+from unimask.datasets.volumes.nnunet import find_nnunet
+from unimask.datasets.volumes.pairs import find_volume_pairs
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
 
@@ -68,6 +70,7 @@ FORMATS: tuple[tuple[str, Finder], ...] = (
     ("Cell Tracking Challenge", find_cell_tracking),
     ("cellpose", find_cellpose),
     ("Open Images", find_open_images),
+    ("nnU-Net", find_nnunet),
     ("COCO panoptic", find_coco_panoptic),
     ("COCO instances", find_coco_instances),
     ("YOLO segmentation", find_yolo),
@@ -81,6 +84,7 @@ FORMATS: tuple[tuple[str, Finder], ...] = (
     ("Label Studio", find_label_studio),
     ("GeoTIFF scenes", find_scenes),
     ("GeoTIFF class maps", find_class_maps),
+    ("volume pairs", find_volume_pairs),
     ("GeoJSON", find_geojson),
     ("VIA", find_via),
     ("Hugging Face image folder", find_metadata),
@@ -100,6 +104,7 @@ NESTED_FINDERS = (
     find_kitti_step,
     find_mots,
     find_open_images,
+    find_nnunet,
     find_coco_panoptic,
     find_coco_instances,
     find_yolo,
@@ -127,6 +132,8 @@ FORMAT_ALIASES = {
     "Open Images": "openimagesv5 openimagesv6 openimagesv7",
     "Label Studio brush masks": "labelstudiobrush labelstudiopng",
     "Cell Tracking Challenge": "ctc celltracking",
+    "nnU-Net": "nnunetraw nnunetv2 decathlon msd",
+    "volume pairs": "volumes nifti nrrd bids",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",

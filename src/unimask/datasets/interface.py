@@ -89,6 +89,7 @@ class DatasetOptions:
             its name and values.
         bands: Band of each channel of rasters, counted from 1; None for the usual ones.
         chip: Side in pixels of the chips that scenes are cut into; None for the default.
+        slices: Number of neighbouring slices of volumes that are channels: 1, 3 or 5.
     """
 
     names: tuple[str, ...] | None = None
@@ -98,6 +99,7 @@ class DatasetOptions:
     attribute: str | None = None
     bands: tuple[int, ...] | None = None
     chip: int | None = None
+    slices: int = 1
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:
@@ -151,16 +153,11 @@ def label_digest(dataset: Dataset, index: int) -> str | None:
 
 @runtime_checkable
 class SupportsDivide(Protocol):
-    """Dataset of chips, which divides whole scenes into training and validation itself.
-
-    The network sees the pixels of scenes at their own scale.
-    """
-
-    chip_side: int
+    """Dataset of parts of scenes or volumes, which divides these into training and validation."""
 
     @property
     def can_be_divided(self) -> bool:
-        """Whether there are enough scenes to hold some out for validation."""
+        """Whether there are enough scenes or patients to hold some out for validation."""
         ...
 
     def divide(self) -> Mapping[str, Dataset]:
@@ -168,9 +165,43 @@ class SupportsDivide(Protocol):
         ...
 
 
+@runtime_checkable
+class HasChips(Protocol):
+    """Dataset of chips of scenes, whose pixels the network sees at their own scale."""
+
+    chip_side: int
+
+
+@runtime_checkable
+class HasSlices(Protocol):
+    """Dataset of slices of volumes."""
+
+    @property
+    def slices(self) -> int:
+        """Number of neighbouring slices that are channels."""
+        ...
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """Return height and width of an image without reading it."""
+        ...
+
+
 def chip_side(dataset: Dataset) -> int | None:
-    """Return the side in pixels of a dataset's chips, None if its samples are whole images."""
-    return dataset.chip_side if isinstance(dataset, SupportsDivide) else None
+    """Return the side in pixels of a dataset's chips, None if its samples are no chips."""
+    return dataset.chip_side if isinstance(dataset, HasChips) else None
+
+
+def check_slices_option(dataset: Dataset, slices: int) -> None:
+    """Test that neighbouring slices were not requested for images.
+
+    Raises:
+        SettingsError: They were.
+    """
+    if slices != 1 and not isinstance(dataset, HasSlices):
+        raise SettingsError(
+            f"slices (--slices) applies to volumes, but {dataset.name} is read as "
+            f"{dataset_info(dataset).format}: omit it"
+        )
 
 
 def check_chip_options(dataset: Dataset, bands: tuple[int, ...] | None, chip: int | None) -> None:

@@ -9,6 +9,7 @@ from unimask.datasets.interface import (
     DatasetOptions,
     DetectedDataset,
     check_chip_options,
+    check_slices_option,
 )
 from unimask.datasets.supervision import check_supervision
 from unimask.errors import DataError, SettingsError
@@ -24,6 +25,7 @@ def open_dataset(
     masks: str | None = None,
     bands: tuple[int, ...] | None = None,
     chip: int | None = None,
+    slices: int = 1,
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
@@ -45,15 +47,17 @@ def open_dataset(
         bands: Scenes: band of each channel, counted from 1; None for red, green and blue as the
             rasters name them, or all bands if there are as many as channels.
         chip: Scenes: side in pixels of the chips they are cut into; 512 by default.
+        slices: Volumes: number of neighbouring slices that are channels, 1, 3 or 5.
 
     Raises:
         DataError: No format can be opened; the message lists the formats tried, or those supported.
         SettingsError: `format` is unknown, or `names` cannot be used.
         MissingExtraError: The dataset is Hugging Face's, and the extra `datasets` is not installed.
     """
-    options = DatasetOptions(names, channels, format, masks, bands=bands, chip=chip)
+    options = DatasetOptions(names, channels, format, masks, bands=bands, chip=chip, slices=slices)
     dataset = DatasetFolder(Path(path), options).open(split)
     check_chip_options(dataset, bands, chip)
+    check_slices_option(dataset, slices)
     return dataset
 
 
@@ -68,6 +72,7 @@ def open_train_and_val(
     masks: str | None = None,
     bands: tuple[int, ...] | None = None,
     chip: int | None = None,
+    slices: int = 1,
 ) -> tuple[Dataset, Dataset]:
     """Open the training split and the validation split.
 
@@ -82,12 +87,13 @@ def open_train_and_val(
         masks: Label maps to read, as in `open_dataset`.
         bands: Bands of scenes, as in `open_dataset`.
         chip: Side of the chips of scenes, as in `open_dataset`.
+        slices: Neighbouring slices of volumes, as in `open_dataset`.
 
     Raises:
         DataError: A split cannot be opened, their classes differ, or there is nothing to learn.
         SettingsError: Both are the same split, or an option cannot be used.
     """
-    options = DatasetOptions(names, channels, format, masks, bands=bands, chip=chip)
+    options = DatasetOptions(names, channels, format, masks, bands=bands, chip=chip, slices=slices)
     folder = DatasetFolder(Path(path), options)
     splits = folder.detect(split or val_split).splits
     if val_split in splits:

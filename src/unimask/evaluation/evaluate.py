@@ -18,6 +18,7 @@ from unimask.evaluation.result_providers import (
     open_predictions,
 )
 from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, build_scorer, choose_ap_definition
+from unimask.evaluation.volume_cases import collect_cases
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 from unimask.inference.augmentation import Augmentations
@@ -51,6 +52,7 @@ def evaluate(
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
     ap: str | None = None,
+    tolerance: float | None = None,
     device: str = "auto",
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
@@ -65,7 +67,8 @@ def evaluate(
 
     Metrics are PQ, SQ, RQ for panoptic; mIoU, fwIoU, mACC, pACC for semantic; COCO's AP and AR, and
     StarDist's matched precision (AP_match) for instance. `unimask.evaluation.scorers` defines them.
-    All except HD95 (pixels) are percentages; undefined ones are None.
+    All except HD95 (pixels) are percentages; undefined ones are None. Datasets of volumes are
+    scored as volumes too: Dice, HD95 and NSD in mm, as `unimask.metrics.VolumeScores` defines them.
 
     Args:
         data: Folder of the dataset.
@@ -88,6 +91,7 @@ def evaluate(
             semantic.
         ap: Instance: definition of average precision, "coco" or "cityscapes"; by default that of
             Cityscapes for Cityscapes as published, else that of COCO.
+        tolerance: Volumes: tolerance of NSD in mm; 2 by default.
         device: Device of a model that is loaded here.
         dtype: Data type of its computation, as `load` takes it.
         preprocessing: Source of its pre-processing, "authors" or "hub", as `load` takes it.
@@ -102,7 +106,8 @@ def evaluate(
     Returns:
         `{task, data, description, split, images, metrics, per_class, notes}`; the description is
         that of the dataset. With `json` or `page` also `calibration`: `{ECE, MCE, bins}`, which
-        compares confidences with the accuracy of pixels, or the precision of instances.
+        compares confidences with the accuracy of pixels, or the precision of instances. For
+        volumes also `volumes`: `{tolerance_mm, metrics, per_structure, cases}`.
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
@@ -138,7 +143,8 @@ def evaluate(
     )
     collector = None if page is None else PageCollector(provider.labels, provider.task)
     calibration = CalibrationCollector(provider.task, scorer) if is_calibrated else None
-    scores = score(provider, scorer, [collector, calibration], progress)
+    cases = collect_cases(provider.dataset, provider.labels, tolerance)
+    scores = score(provider, scorer, [collector, calibration, cases], progress)
     report = {
         "task": scores["task"],
         "data": provider.dataset.name,
@@ -146,6 +152,7 @@ def evaluate(
         "split": split,
         **scores,
     }
+    report |= {} if cases is None else {"volumes": cases.report()}
     if calibration is not None:
         errors = calibration.calibration()
         report["calibration"] = calibration_report(errors, provider.task)

@@ -168,6 +168,7 @@ def open_predictions(
         channels=predictor.channels,
         bands=options.bands or rules.bands,
         chip=options.chip or chip,
+        slices=rules.slices,
     )
     dataset = DatasetFolder(Path(data), options).open(split)
     set_window(dataset, window or rules.window)

@@ -45,9 +45,10 @@ class VolumeMixin(Pipeline):
     ) -> "VolumeResult":
         """Segment a volume slice by slice, and link objects through the slices.
 
-        Each slice is segmented alone, as `predict` does: the network is two-dimensional and knows
-        nothing of the slices beside it. Slices are displayed as in radiology, whatever the order of
-        the voxels in the file, so that a DICOM series and its NIfTI file get the same labels.
+        Each slice is segmented alone, as `predict` does: the network is two-dimensional, and sees
+        other slices only if it was trained with neighbouring slices as channels. Slices are
+        displayed as in radiology, whatever the order of the voxels in the file, so that a DICOM
+        series and its NIfTI file get the same labels.
 
         Args:
             source: NIfTI, folder of DICOM files, DICOM file with several frames, NRRD, TIFF stack,
@@ -56,9 +57,10 @@ class VolumeMixin(Pipeline):
             axis: Direction of slicing: "axial", "coronal", "sagittal", the index of an axis of the
                 array, or "auto" for the axis with the largest spacing.
             window: Values that become black and white; a preset for CT such as "lung", "bone" or
-                "brain" (`unimask.volumes.windows.PRESETS`); or "auto" for the 0.1 and 99.9
-                percentiles of the volume. By default that of the training, if any; else 8-bit
-                values stay as they are and others are mapped by "auto".
+                "brain" (`unimask.volumes.windows.PRESETS`); "auto" for the 0.1 and 99.9
+                percentiles of the volume, or "z-score" for its mean minus and plus 4 standard
+                deviations. By default that of the training, if any; else 8-bit values stay as they
+                are and others are mapped by "auto".
             window_center: Centre of the window as in DICOM, instead of `window`.
             window_width: Width of the window as in DICOM.
             threshold: See `predict`.
@@ -74,7 +76,7 @@ class VolumeMixin(Pipeline):
         Raises:
             ImageError: The source cannot be read, or is no regular grid of grey values.
             MissingExtraError: A package of the extra `medical` is not installed.
-            SettingsError: An option is out of range, or the model does not read RGB images.
+            SettingsError: An option is out of range, or the model reads another number of channels.
             TaskError: The model was not trained for the task.
 
         Example:
@@ -86,28 +88,27 @@ class VolumeMixin(Pipeline):
         # Imported here because predictions of images do not need them.
         from unimask.volumes import Volume, open_volume
         from unimask.volumes.planes import choose_plane
+        from unimask.volumes.slice_images import count_channels, iterate_slices
         from unimask.volumes.volume import check_geometry
-        from unimask.volumes.windows import (
-            WindowOptions,
-            choose_window,
-            count_undefined,
-            display,
-        )
+        from unimask.volumes.windows import WindowOptions, choose_window, count_undefined
 
         resolved_task = self.resolve_task(task)
         check_fraction("threshold", threshold, optional=True)
         check_count("batch_size", batch_size)
         options = WindowOptions(window, window_center, window_width)
-        if self.channels != 3:
+        rules = self.description.preprocessing
+        if self.channels not in (rules.slices, count_channels(rules.slices)):
             raise SettingsError(
-                f"{self.name} reads images of {self.channels} channels: volumes need a model of 3"
+                f"{self.name} reads images of {self.channels} channels: volumes need a model of "
+                f"{count_channels(rules.slices)}"
             )
         is_open = isinstance(source, Volume)
         volume = check_geometry(source) if is_open else open_volume(source, series)
         plane = choose_plane(volume.affine, axis)
-        limits = choose_window(volume, options, self.description.preprocessing.window)
+        limits = choose_window(volume, options, rules.window)
         count_undefined(volume)
-        slices = (display(each, limits, volume.is_inverted) for each in plane.view(volume.values))
+        view, inverted = plane.view(volume.values), volume.is_inverted
+        slices = iterate_slices([view], [limits], [inverted], rules.slices, self.channels)
         results = self.segment_slices(slices, resolved_task, threshold, batch_size)
         linked = link_slices(results, resolved_task, settings)
         return self.collect_slices(

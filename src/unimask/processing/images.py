@@ -210,7 +210,7 @@ def convert(image: Image.Image, name: str, options: ImageOptions) -> ImageArray:
     """Convert any PIL image to an upright uint8 array."""
     check_size(image.height, image.width, name, options.max_pixels)
     deep = has_16_bit_colours(image)
-    if deep and options.window not in (None, "auto"):
+    if deep and options.window is not None and not isinstance(options.window, str):
         warn(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
     try:
         image.load()
@@ -285,7 +285,7 @@ def from_dicom(file: DicomFile, options: ImageOptions) -> ImageArray:
         frames = f"{file.name} holds {image.num_frames} frames"
         warn(f"{frames}: only the first is read, see predict_volume")
     window = image.window if options.window is None else options.window
-    if window is None or window == "auto" or image.values.shape[2] > 1:
+    if window is None or isinstance(window, str) or image.values.shape[2] > 1:
         rest = options._replace(window=image.bit_range if window is None else window)
         pixels = from_array(image.values, file.name, rest)
     else:

@@ -21,6 +21,12 @@ from unimask.processing.value_ranges import (
 PERCENTILES = (0.1, 99.9)
 """Percentiles that "auto" maps to 0 and 255, so that a few hot or dead pixels have no effect."""
 
+DEVIATIONS = 4.0
+"""Standard deviations from the mean that "z-score" maps to 0 and 255."""
+
+BLOCK = 1 << 20
+"""Number of values of which deviations are computed at once."""
+
 UINT8_WINDOW = (0.0, 255.0)
 """Window that leaves 8-bit values unchanged."""
 
@@ -37,18 +43,19 @@ def stretch(
     """
     extent = measure_finite_extent(values, name)
     low, high = window_limits(values, extent, window, name)
-    if window != "auto":
+    is_given = not isinstance(window, str)
+    if is_given:
         warn_about_range([extent], (low, high), name)
-    return scale([values], [(low, high)], name, warn_if_clipped=window != "auto")
+    return scale([values], [(low, high)], name, warn_if_clipped=is_given)
 
 
 def stretch_channels(
     values: Shaped[np.ndarray, "h w c"], window: Window, name: str
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Map values to 0..255; "auto" maps each channel separately, since sensors differ in range."""
+    """Map values to 0..255; each channel on its own with a measured window, as sensors differ."""
     channels = [values[..., i : i + 1] for i in range(values.shape[2])]
     extents = [measure_finite_extent(channel, name) for channel in channels]
-    if window == "auto":
+    if isinstance(window, str):
         windows = [
             window_limits(channel, extent, window, name)
             for channel, extent in zip(channels, extents, strict=True)
@@ -136,6 +143,8 @@ def window_limits(
         if low == high:  # nearly one value: use the few others
             low, high = extent.lowest, extent.highest
         return low, high
+    if window == "z-score":
+        return z_score_limits(values)
     if window is not None:
         return parse_window(window, name)
     if values.dtype.kind == "f":
@@ -173,6 +182,16 @@ def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def z_score_limits(values: Shaped[np.ndarray, "..."]) -> tuple[float, float]:
+    """Return the mean minus and plus `DEVIATIONS` standard deviations of finite values."""
+    flat = values.ravel(order="K")
+    parts = [flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK)]
+    mean = sum(float(part.sum(dtype=np.float64)) for part in parts) / flat.size
+    squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in parts)
+    span = DEVIATIONS * (squares / flat.size) ** 0.5 or 1.0  # one value becomes grey
+    return mean - span, mean + span
+
+
 def parse_window(window: object, name: str) -> tuple[float, float]:
     """Return the two numbers of a window."""
     try:
@@ -181,7 +200,7 @@ def parse_window(window: object, name: str) -> tuple[float, float]:
         low, high = 0.0, 0.0
     if not (np.isfinite((low, high)).all() and low < high):
         raise ImageError(
-            f'{name}: {window!r} is no window; pass "auto" or LOW,HIGH, LOW below HIGH'
+            f'{name}: {window!r} is no window; pass "auto", "z-score" or LOW,HIGH, LOW below HIGH'
         )
     return low, high
 
@@ -207,4 +226,5 @@ __all__ = [
     "stretch",
     "stretch_channels",
     "warn_about_range",
+    "z_score_limits",
 ]

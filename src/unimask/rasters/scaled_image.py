@@ -59,6 +59,8 @@ class ScaledImage:
             ImageError: The bands must be chosen, the window is invalid, or the file is damaged.
             SettingsError: There are no such bands.
         """
+        if window == "z-score":
+            raise SettingsError("window z-score is for images and volumes: pass auto or LOW,HIGH")
         numbers = choose_bands(source, channels, bands)
         limits = None
         if window not in (None, "auto", UINT8_WINDOW):

@@ -8,6 +8,7 @@ from typing import Any
 
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_supervision, check_tasks, widest_task
+from unimask.datasets.interface import check_slices_option
 from unimask.datasets.opening import open_train_and_val
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task, parse_task
@@ -16,6 +17,7 @@ from unimask.training.loggers import check_loggers
 from unimask.training.processes import check_device, require_extra
 from unimask.training.settings import TrainingSettings, with_changes
 from unimask.training.texts import tokenizer_for
+from unimask.volumes.slice_images import check_slices, count_channels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,7 @@ class Request:
         val_split: Split to validate on.
         bands: Bands of scenes.
         chip: Side of the chips of scenes.
+        slices: Number of neighbouring slices of volumes.
         settings: Complete settings.
         device: Device to train on.
         changes: Single settings by name.
@@ -50,6 +53,7 @@ class Request:
     val_split: str | None = None
     bands: tuple[int, ...] | None = None
     chip: int | None = None
+    slices: int | None = None
     settings: TrainingSettings | None = None
     device: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -84,6 +88,8 @@ class Request:
         settings = with_changes(self.settings or TrainingSettings(), self.changes)
         if self.bands is not None and settings.channels is None:
             settings = replace(settings, channels=len(self.bands))
+        if self.slices is not None and settings.channels is None:
+            settings = replace(settings, channels=count_channels(check_slices(self.slices)))
         return replace(settings, tokenizer=tokenizer_for(str(self.model), settings.tokenizer))
 
     def place(self) -> str:
@@ -97,15 +103,20 @@ def whole_path(name: str) -> str:
     return os.path.abspath(path) if path.exists() else name
 
 
-def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset]:
+def open_splits(request: Request, channels: int = RGB, slices: int = 1) -> tuple[Dataset, Dataset]:
     """Open the training and validation images.
+
+    Args:
+        request: Arguments of `train`.
+        channels: Number of channels of the images.
+        slices: Number of neighbouring slices of volumes that are channels.
 
     Raises:
         DataError: A split cannot be opened, or their classes differ.
         SettingsError: Both splits are the same, or an option does not apply.
     """
     assert request.data is not None
-    return open_train_and_val(
+    train, val = open_train_and_val(
         request.data,
         split=request.split,
         val_split=request.val_split,
@@ -115,7 +126,10 @@ def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset
         masks=request.masks,
         bands=request.bands,
         chip=request.chip,
+        slices=slices,
     )
+    check_slices_option(train, request.slices or 1)
+    return train, val
 
 
 def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:

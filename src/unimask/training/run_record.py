@@ -34,6 +34,7 @@ class RunRecord:
         masks: Label maps to read, or None if not given.
         bands: Bands of scenes, or None if not given.
         chip: Side of the chips of scenes, or None if not given.
+        slices: Number of neighbouring slices of volumes, or None if not given.
         device: Device, or None if not given.
         processes: Number of processes of the run.
         network: Network and settings of its predictions.
@@ -53,6 +54,7 @@ class RunRecord:
     masks: str | None = None
     bands: tuple[int, ...] | None = None
     chip: int | None = None
+    slices: int | None = None
     device: str | None = None
     processes: int | None = None
     network: ModelDescription | None = None

@@ -220,9 +220,9 @@ def check_window(window: object) -> None:
     """Raise SettingsError unless a value is a window.
 
     Raises:
-        SettingsError: It is neither "auto" nor two finite numbers, the lower first.
+        SettingsError: It is neither "auto", "z-score" nor two finite numbers, the lower first.
     """
-    if window in (None, "auto"):
+    if window in (None, "auto", "z-score"):
         return
     try:
         parse_window(window, "the images")

@@ -73,6 +73,7 @@ def train(
     val_split: str | None = None,
     bands: tuple[int, ...] | None = None,
     chip: int | None = None,
+    slices: int | None = None,
     settings: TrainingSettings | None = None,
     device: str | None = None,
     quiet: bool = False,
@@ -104,6 +105,7 @@ def train(
         val_split: Split to validate on; by default "val", or images set aside from training.
         bands: Scenes: band of each channel, counted from 1, as for `open_dataset`.
         chip: Scenes: side in pixels of the chips they are cut into; 512 by default.
+        slices: Volumes: number of neighbouring slices that are channels, as for `open_dataset`.
         settings: All other settings. None chooses them from the data and the hardware
             (`unimask.training.plan`) and prints them.
         changes: Fields of `TrainingSettings` by name, which override `settings` or the choices;
@@ -135,6 +137,7 @@ def train(
         val_split=val_split,
         bands=bands,
         chip=chip,
+        slices=slices,
         settings=settings,
         device=device,
         changes=changes,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
 from unimask.errors import ImageError
 from unimask.processing.dicom_file import (
@@ -22,6 +22,7 @@ from unimask.processing.dicom_file import (
 from unimask.processing.images import MAX_PIXELS
 from unimask.volumes.dicom_folder import DicomHeader, check_equal, choose_series, read_headers
 from unimask.volumes.dicom_stack import read_place, stack_frames
+from unimask.volumes.grid import Grid
 from unimask.volumes.volume import Volume, check_geometry
 
 EQUAL_ELEMENTS = ("Rows", "Columns", "PhotometricInterpretation", "SamplesPerPixel", "Modality")
@@ -41,6 +42,47 @@ def read_dicom(path: Path, series: str | int | None) -> Volume:
         ImageError: The files are damaged, or no regular volume of grey values.
         MissingExtraError: pydicom is not installed.
     """
+    keys, affine = arrange_frames(path, series)
+    first = keys[0][0].dataset
+    volume = Volume(
+        str(path),
+        "dicom",
+        decode_slices(keys).transpose(2, 1, 0),
+        affine,
+        modality=text(first, "Modality"),
+        is_inverted=text(first, "PhotometricInterpretation") == "MONOCHROME1",
+        files=tuple(header.path for header, _ in keys),
+        frames=tuple(frame for _, frame in keys),
+    )
+    return check_geometry(volume)
+
+
+def read_dicom_grid(path: Path, series: str | int | None) -> Grid:
+    """Read the grid of a series from the headers of its files.
+
+    Args:
+        path: Folder or file.
+        series: Number of the series from 1, or start of its UID; None for the only one.
+
+    Raises:
+        ImageError: The files are damaged, or no regular volume of grey values.
+        MissingExtraError: pydicom is not installed.
+    """
+    keys, affine = arrange_frames(path, series)
+    first = keys[0][0].dataset
+    height, width = pixel_size(first, str(path))
+    shape = width, height, len(keys)
+    return Grid(str(path), shape, affine, text(first, "Modality"), text(first, "PatientID"))
+
+
+def arrange_frames(
+    path: Path, series: str | int | None
+) -> tuple[list[tuple[DicomHeader, int]], Float[np.ndarray, "4 4"]]:
+    """Return the frames of a series in the order of their positions, and the affine.
+
+    Raises:
+        ImageError: The files are damaged, or no regular volume of grey values.
+    """
     headers = choose_series(read_headers(path), series, str(path))
     name = str(path)
     check_kind(headers[0].dataset, name)
@@ -57,20 +99,7 @@ def read_dicom(path: Path, series: str | int | None) -> Volume:
     keys = [(header, frame) for header in headers for frame in range(count_frames(header.dataset))]
     places = [read_place(header.dataset, frame, header.path.name) for header, frame in keys]
     order, affine = stack_frames(places, name)
-    keys = [keys[index] for index in order]
-    slices = decode_slices(keys)
-    first = headers[0].dataset
-    volume = Volume(
-        name,
-        "dicom",
-        slices.transpose(2, 1, 0),
-        affine,
-        modality=text(first, "Modality"),
-        is_inverted=text(first, "PhotometricInterpretation") == "MONOCHROME1",
-        files=tuple(header.path for header, _ in keys),
-        frames=tuple(frame for _, frame in keys),
-    )
-    return check_geometry(volume)
+    return [keys[index] for index in order], affine
 
 
 def check_kind(dataset: Any, name: str) -> None:

@@ -1,13 +1,17 @@
 """NIfTI files: volumes with an affine in millimetres."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from unimask.errors import ImageError, one_line
 from unimask.extras import import_extra
+from unimask.volumes.grid import Grid
 from unimask.volumes.volume import Volume, axes_text, check_geometry
 
 SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
@@ -30,23 +34,59 @@ def read_nifti(path: Path) -> Volume:
         ImageError: It is damaged, has several time points, or colours.
         MissingExtraError: nibabel is not installed.
     """
+    image, shape = open_nifti(path)
+    with damage_as_image_error(path):
+        values = read_values(image).reshape(shape)
+    volume = Volume(str(path), "nifti", values, read_affine(image), header=image.header)
+    return check_geometry(volume)
+
+
+def read_nifti_grid(path: Path) -> Grid:
+    """Read the grid of a NIfTI file from its header.
+
+    Raises:
+        ImageError: It is damaged, has several time points, or colours.
+        MissingExtraError: nibabel is not installed.
+    """
+    image, shape = open_nifti(path)
+    return Grid(str(path), shape, read_affine(image))
+
+
+def open_nifti(path: Path) -> tuple[Any, tuple[int, int, int]]:
+    """Open a file without reading its values; return nibabel's image and the shape in space.
+
+    Raises:
+        ImageError: It is damaged, has several time points, or colours.
+        MissingExtraError: nibabel is not installed.
+    """
     nibabel = import_extra("nibabel", "medical")
-    try:
+    with damage_as_image_error(path):
         image = nibabel.load(path)
         if not isinstance(image, nibabel.Nifti1Pair):
             raise ImageError(f"{path} is {type(image).__name__}, no NIfTI: convert it to NIfTI")
         shape = check_shape(image.shape, path)
+        check_dtype(image.get_data_dtype(), path)
         check_length(shape, image, path)
-        values = read_values(image, path).reshape(shape)
-        affine = np.array(image.affine, np.float64)
+    return image, shape
+
+
+@contextmanager
+def damage_as_image_error(path: Path) -> Iterator[None]:
+    """Raise the errors of nibabel, of which there are many kinds, as `ImageError`."""
+    try:
+        yield
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # nibabel raises many kinds of errors
+    except Exception as error:
         message = f"{path} is damaged ({one_line(error)}): copy or download it again"
         raise ImageError(message) from error
+
+
+def read_affine(image: Any) -> Float[np.ndarray, "4 4"]:
+    """Return the affine in mm."""
+    affine = np.array(image.affine, np.float64)
     affine[:3] *= MILLIMETRES.get(int(image.header["xyzt_units"]) & SPACE_UNITS, 1.0)
-    volume = Volume(str(path), "nifti", values, affine, header=image.header)
-    return check_geometry(volume)
+    return affine
 
 
 def check_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
@@ -77,16 +117,19 @@ def check_length(shape: tuple[int, int, int], image: Any, path: Path) -> None:
         raise ImageError(f"{path} is too short for {axes_text(shape)} voxels: copy it again")
 
 
-def read_values(image: Any, path: Path) -> np.ndarray:
-    """Return the values, scaled as the header says; integers stay integers without a scale.
+def check_dtype(dtype: np.dtype, path: Path) -> None:
+    """Test that voxels are numbers.
 
     Raises:
         ImageError: Voxels are colours or complex numbers.
     """
-    dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         kind = "RGB colours" if dtype.fields else f"values of type {dtype}"
         raise ImageError(f"{path} has {kind} in its voxels: convert them to grey values")
+
+
+def read_values(image: Any) -> np.ndarray:
+    """Return the values, scaled as the header says; integers stay integers without a scale."""
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     if (slope, intercept) == (1.0, 0.0):
         return np.asarray(image.dataobj.get_unscaled())

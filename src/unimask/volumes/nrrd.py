@@ -1,5 +1,6 @@
 """NRRD files, as 3D Slicer writes them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from unimask.errors import ImageError, one_line
 from unimask.extras import import_extra
+from unimask.volumes.grid import Grid
 from unimask.volumes.volume import Volume, axes_text, check_geometry
 
 SUFFIXES = (".nrrd", ".nhdr")
@@ -38,19 +40,55 @@ def read_nrrd(path: Path) -> Volume:
     except Exception as error:  # pynrrd raises many kinds of errors
         message = f"{path} is damaged ({one_line(error)}): copy or download it again"
         raise ImageError(message) from error
+    affine, axes = parse_affine(header, values.ndim, path)
+    values = values.reshape(space_shape(values.shape, axes, path), order="A")
+    return check_geometry(Volume(str(path), "nrrd", values, affine))
+
+
+def read_nrrd_grid(path: Path) -> Grid:
+    """Read the grid of an NRRD file from its header.
+
+    Raises:
+        ImageError: It is damaged, has other than 3 axes in space, or an unknown space.
+        MissingExtraError: pynrrd is not installed.
+    """
+    nrrd = import_extra("nrrd", "medical")
     try:
-        affine, axes = read_affine(header, values.ndim, path)
+        header = nrrd.read_header(str(path))
+        sides = tuple(int(side) for side in header["sizes"])
+    except Exception as error:  # pynrrd raises many kinds of errors
+        message = f"{path} is damaged ({one_line(error)}): copy or download it again"
+        raise ImageError(message) from error
+    affine, axes = parse_affine(header, len(sides), path)
+    return Grid(str(path), space_shape(sides, axes, path), affine)
+
+
+def space_shape(sides: tuple[int, ...], axes: Sequence[int], path: Path) -> tuple[int, int, int]:
+    """Return the sides along the axes in space.
+
+    Raises:
+        ImageError: There are not three, or others have several values, such as colours.
+    """
+    others = [side for axis, side in enumerate(sides) if axis not in axes]
+    if len(axes) != 3 or any(side != 1 for side in others):
+        raise ImageError(
+            f"{path} is {axes_text(sides)} with {len(axes)} axes in space: save one grey "
+            "volume of it"
+        )
+    return sides[axes[0]], sides[axes[1]], sides[axes[2]]
+
+
+def parse_affine(header: dict[str, Any], ndim: int, path: Path) -> tuple[np.ndarray, list[int]]:
+    """Return the result of `read_affine`.
+
+    Raises:
+        ImageError: The header is damaged, or the space unknown.
+    """
+    try:
+        return read_affine(header, ndim, path)
     except (ValueError, TypeError, LookupError) as error:
         message = f"{path} has a damaged header ({one_line(error)}): save it again"
         raise ImageError(message) from error
-    others = [values.shape[axis] for axis in range(values.ndim) if axis not in axes]
-    if len(axes) != 3 or any(side != 1 for side in others):
-        raise ImageError(
-            f"{path} is {axes_text(values.shape)} with {len(axes)} axes in space: save one grey "
-            "volume of it"
-        )
-    values = values.reshape([values.shape[axis] for axis in axes], order="A")
-    return check_geometry(Volume(str(path), "nrrd", values, affine))
 
 
 def read_affine(header: dict[str, Any], ndim: int, path: Path) -> tuple[np.ndarray, list[int]]:

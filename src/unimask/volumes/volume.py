@@ -63,18 +63,28 @@ def check_geometry(volume: Volume) -> Volume:
     Raises:
         ImageError: It has no voxels, values that are not real numbers, or no spacing.
     """
-    if not all(volume.shape):
-        raise ImageError(f"{volume.name} has no voxels ({' x '.join(map(str, volume.shape))})")
     if volume.values.dtype.kind not in "iuf":
         raise ImageError(
             f"{volume.name} has voxels of type {volume.values.dtype}: pass integers or floats"
         )
-    matrix = volume.affine[:3, :3]
-    if not np.isfinite(volume.affine).all() or min(volume.spacing) <= 0:
-        raise ImageError(f"{volume.name} states no spacing of its voxels: correct its header")
-    if abs(np.linalg.det(matrix / np.linalg.norm(matrix, axis=0))) < 1e-3:
-        raise ImageError(f"{volume.name} has parallel axes: correct the affine in its header")
+    check_axes(volume.name, volume.shape, volume.affine)
     return volume
+
+
+def check_axes(name: str, shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]) -> None:
+    """Test the shape and the affine of a volume.
+
+    Raises:
+        ImageError: It has no voxels, no spacing, or parallel axes.
+    """
+    if not all(shape):
+        raise ImageError(f"{name} has no voxels ({axes_text(shape)})")
+    matrix = affine[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not np.isfinite(affine).all() or min(lengths) <= 0:
+        raise ImageError(f"{name} states no spacing of its voxels: correct its header")
+    if abs(np.linalg.det(matrix / lengths)) < 1e-3:
+        raise ImageError(f"{name} has parallel axes: correct the affine in its header")
 
 
 def axes_text(shape: tuple[int, ...]) -> str:

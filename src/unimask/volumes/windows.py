@@ -15,6 +15,7 @@ from unimask.processing.intensities import (
     apply_window,
     parse_window,
     percentiles,
+    z_score_limits,
 )
 from unimask.processing.value_ranges import format_number
 from unimask.volumes.volume import Volume
@@ -34,12 +35,17 @@ PRESETS: dict[str, tuple[float, float]] = {
 """Usual windows of CT as centre and width in Hounsfield units."""
 
 
+MEASURED = ("auto", "z-score")
+"""Windows that are measured in each volume."""
+
+
 @dataclass(frozen=True)
 class WindowOptions:
     """Requested window of a volume.
 
     Attributes:
-        window: Values that become black and white, the name of a preset for CT, "auto", or None.
+        window: Values that become black and white, the name of a preset for CT, "auto", "z-score",
+            or None.
         center: DICOM's WindowCenter; with `width` instead of `window`.
         width: DICOM's WindowWidth.
 
@@ -59,11 +65,9 @@ class WindowOptions:
             raise SettingsError("pass window, or window_center and window_width, not both")
         if self.width is not None and not self.width > 1:
             raise SettingsError(f"window_width {self.width} must be greater than 1")
-        if isinstance(self.window, str) and self.window not in (*PRESETS, "auto"):
-            names = ", ".join(PRESETS)
-            raise SettingsError(
-                f"window {self.window!r} is unknown: pass two values, auto, or one of {names}"
-            )
+        if isinstance(self.window, str) and self.window not in (*PRESETS, *MEASURED):
+            names = f"{', '.join(MEASURED)}, or one of {', '.join(PRESETS)}"
+            raise SettingsError(f"window {self.window!r} is unknown: pass two values, {names}")
         if self.window is not None and not isinstance(self.window, str):
             try:
                 parse_window(self.window, "window")
@@ -97,6 +101,8 @@ def choose_window(
     window = model_window if window is None else window
     if window is None and volume.values.dtype == np.uint8:
         return None
+    if window == "z-score":
+        return measure_z_score(volume)
     if window is None or window == "auto":
         return measure_window(volume)
     return parse_window(window, volume.name)
@@ -119,6 +125,20 @@ def measure_window(volume: Volume) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
+def measure_z_score(volume: Volume) -> tuple[float, float]:
+    """Return the mean of the finite values of a volume, minus and plus 4 standard deviations.
+
+    Raises:
+        ImageError: No value is finite.
+    """
+    values = volume.values
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+        if not values.size:
+            raise ImageError(f"{volume.name} has no finite values")
+    return z_score_limits(values)
+
+
 def count_undefined(volume: Volume) -> int:
     """Count the values that are not finite, and warn about them; they become black."""
     values = volume.values
@@ -131,10 +151,10 @@ def count_undefined(volume: Volume) -> int:
     return count
 
 
-def display(
+def to_grey(
     values: Shaped[np.ndarray, "h w"], limits: tuple[float, float] | None, is_inverted: bool
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Map a slice to the grey values that the network gets, as RGB.
+) -> UInt8[np.ndarray, "h w"]:
+    """Map a slice to the grey values that the network gets.
 
     Args:
         values: Values of a slice.
@@ -145,8 +165,7 @@ def display(
         if values.dtype.kind == "f":
             values = np.where(np.isfinite(values), values, limits[0])
         values = apply_window(values[..., None], limits, "the slice")[..., 0]
-    grey = 255 - values if is_inverted else values
-    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+    return np.asarray(255 - values if is_inverted else values, np.uint8)
 
 
 def format_window(limits: tuple[float, float] | None) -> str:

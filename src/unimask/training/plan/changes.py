@@ -36,7 +36,18 @@ MAY_CHANGE = {
 }
 """Settings that may change when a run is resumed, and the reason; all others are fixed."""
 
-RECORDED = ("model", "task", "names", "format", "masks", "split", "val_split", "bands", "chip")
+RECORDED = (
+    "model",
+    "task",
+    "names",
+    "format",
+    "masks",
+    "split",
+    "val_split",
+    "bands",
+    "chip",
+    "slices",
+)
 """Arguments besides settings that are recorded at the start of a run, and are fixed."""
 
 PYTHON_ONLY = frozenset({"save_every", "max_bad_steps"})

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from unimask.datasets import Dataset
-from unimask.datasets.interface import chip_side, open_image
+from unimask.datasets.interface import HasSlices, chip_side, open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.dtypes import FastestDtype
@@ -168,7 +168,7 @@ def crop_side(sizes: list[tuple[int, int]], machine: Machine) -> int:
 
 
 def image_sizes(dataset: Dataset) -> list[tuple[int, int]]:
-    """Read the sizes of evenly spaced images from their headers; chips have one size.
+    """Read the sizes of evenly spaced images or slices from their headers; chips have one size.
 
     Files that Pillow cannot open are skipped, such as arrays and damaged images.
     """
@@ -177,6 +177,9 @@ def image_sizes(dataset: Dataset) -> list[tuple[int, int]]:
         return [(side, side)]
     for place in range(min(SAMPLED_IMAGES, len(dataset))):
         index = place * len(dataset) // min(SAMPLED_IMAGES, len(dataset))
+        if isinstance(dataset, HasSlices):
+            sizes.append(dataset.image_size(index))
+            continue
         try:
             with open_image(dataset, index) as file:
                 register_for_stream(file)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from unimask.datasets.volumes.intensities import IntensityRule
 from unimask.training.settings import TrainingSettings
 
 
@@ -17,6 +18,17 @@ class ModelChosen:
 
     model: str
     is_pretrained: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntensitiesMeasured:
+    """Window of volumes, measured on the training cases.
+
+    Attributes:
+        rule: Window and modality.
+    """
+
+    rule: IntensityRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -248,6 +260,7 @@ class AllStepsTaken:
 
 Fact = (
     ModelChosen
+    | IntensitiesMeasured
     | UntrainedNetwork
     | TrainedNetwork
     | HeadReplaced

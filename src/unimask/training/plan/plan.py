@@ -37,6 +37,7 @@ from unimask.training.plan.hardware import Machine, find_machine
 from unimask.training.plan.network import InitialNetwork, choose_network
 from unimask.training.plan.queries import find_crowding, max_queries
 from unimask.training.plan.scale import at_edge, choose_scale
+from unimask.training.plan.volumes import with_volume_rules
 from unimask.training.plan.weights import build_network
 from unimask.training.request import Request, chosen_tasks, open_splits, whole_path
 from unimask.training.run_record import RunRecord
@@ -100,13 +101,13 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     request, model_chosen = with_model(request)
     model, requested = str(request.model), request.requested_settings()
     trained = None if is_untrained(model) else read_source(model)
-    dataset, validation = open_splits(request, image_channels(requested, trained))
+    dataset, validation = open_images(request, requested, trained)
     task, tasks = chosen_tasks(requested_task(request, requested, trained), model, dataset)
     machine = find_machine(request.device or "auto")
     sizes = [] if request.fixes_crop else image_sizes(dataset)
     crop = requested.augmentation.crop if request.fixes_crop else crop_side(sizes, machine)
     initial = choose_network(model, trained, dataset.labels, tasks, requested, crop)
-    initial = keep_scale_of_chips(initial, dataset, request)
+    initial = adapt_to_parts(initial, dataset, request)
     check_requested(requested, initial)
     files = replace(initial, backbone_weights=None) if restored else initial
     network = build_network(files, requested.seed)
@@ -147,6 +148,25 @@ def requested_task(
     """Return the task that was given, or that of a network of clips; None for neither."""
     clips = requested.clips or (trained is not None and trained.description.config.clips)
     return request.task or ("instance" if clips else None)
+
+
+def open_images(
+    request: Request, requested: TrainingSettings, trained: Checkpoint | None
+) -> tuple[Dataset, Dataset]:
+    """Open the training and validation images with the channels and slices given, or the model's.
+
+    Raises:
+        DataError: A split cannot be opened, or their classes differ.
+        SettingsError: Both splits are the same, or an option does not apply.
+    """
+    slices = request.slices or (trained.description.preprocessing.slices if trained else 1)
+    return open_splits(request, image_channels(requested, trained), slices)
+
+
+def adapt_to_parts(initial: InitialNetwork, dataset: Dataset, request: Request) -> InitialNetwork:
+    """Set the pre-processing of chips of scenes and of slices of volumes."""
+    initial = keep_scale_of_chips(initial, dataset, request)
+    return with_volume_rules(initial, dataset, request)
 
 
 def keep_scale_of_chips(
@@ -320,6 +340,7 @@ def new_record(
         masks=request.masks,
         bands=request.bands,
         chip=request.chip,
+        slices=request.slices,
         device=request.device,
         network=description,
         processes=basis.machine.processes,

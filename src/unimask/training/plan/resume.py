@@ -86,6 +86,7 @@ def with_recorded(request: Request, record: RunRecord, folder: Path) -> Request:
         val_split=record.val_split,
         bands=record.bands,
         chip=record.chip,
+        slices=record.slices,
     )
 
 
@@ -101,7 +102,8 @@ def plan_recorded_run(
     assert description is not None
     tasks: tuple[Task, ...] = TASKS if record.task == "all" else known_task(record, folder)
     try:
-        dataset, validation = open_splits(request, description.config.backbone.in_channels)
+        channels, slices = description.config.backbone.in_channels, description.preprocessing.slices
+        dataset, validation = open_splits(request, channels, slices)
     except SettingsError as error:  # the options are the run's own, so the data are not
         raise TrainingError(
             f"{request.place()} is not the dataset of the run in {folder.path}, whose options do "

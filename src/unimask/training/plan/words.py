@@ -5,9 +5,11 @@ from typing import Any
 
 from unimask.checkpoints import IMAGENET
 from unimask.datasets.transforms import Augmentation
+from unimask.datasets.volumes.intensities import CT_PERCENTILES, IntensityRule
 from unimask.inference.dtypes import describe_speedup
 from unimask.training.plan import facts
 from unimask.training.plan.facts import Fact
+from unimask.volumes.windows import format_window
 
 OPTIONS = {"num_queries": "queries", "loggers": "logger"}
 """Names of options that differ from their settings."""
@@ -77,6 +79,8 @@ def about_network(fact: Fact) -> str:
             return f"first layer adapted to {channels} channels"
         case facts.TextBranchReplaced(tokenizer=tokenizer):
             return f"new text branch, with the tokenizer {tokenizer}"
+        case facts.IntensitiesMeasured(rule=rule):
+            return intensities(rule)
         case facts.NetworkSize(elements=elements):
             return f"{elements / 1e6:.1f} million parameters"
         case facts.PredictionSizeChanged(old=old, new=new):
@@ -85,6 +89,20 @@ def about_network(fact: Fact) -> str:
                 f"labelled objects would not fit into training crops (--size {old} keeps it)"
             )
     raise TypeError(f"no sentence for {fact}")
+
+
+def intensities(rule: IntensityRule) -> str:
+    """Describe the window of volumes."""
+    if isinstance(rule.window, tuple):
+        low, high = CT_PERCENTILES
+        return (
+            f"window {format_window(rule.window)}: the {low:g} and {high:g} percentiles of the "
+            f"labelled voxels of {rule.num_cases} CTs; --window LOW,HIGH chooses others"
+        )
+    return (
+        "window z-score: of each volume its mean minus and plus 4 standard deviations, as not all "
+        "are CT; --window LOW,HIGH chooses others"
+    )
 
 
 def model_chosen(fact: facts.ModelChosen) -> str:

@@ -1,0 +1,1 @@
+"""Datasets of labelled volumes, whose samples are slices."""

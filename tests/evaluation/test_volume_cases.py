@@ -1,0 +1,119 @@
+"""Scores of datasets of volumes: those of the label maps that `predict_volume` writes."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_checkpoint, with_description
+from volume_datasets import write_nnunet
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.config import PreprocessingConfig
+from unimask.datasets import open_dataset
+from unimask.errors import SettingsError
+from unimask.labels import LabelSet
+
+NAMES = ("nibabel", "surface_distance")
+pytestmark = [
+    pytest.mark.extra,
+    pytest.mark.skipif(
+        not all(map(importlib.util.find_spec, NAMES)), reason=f"needs {', '.join(NAMES)}"
+    ),
+    # surface-distance imports from a namespace of SciPy that is deprecated.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = write_nnunet(tmp_path_factory.mktemp("nnunet") / "Dataset001_Organs", count=3)
+    content = json.loads((folder / "dataset.json").read_text())
+    content["labels"] = {"background": 0, "tissue": 1, "ignore": 2}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module", params=[1, 3])
+def model_folder(request, tmp_path_factory):
+    """Model with a window, and with one or three slices as channels."""
+    checkpoint = tiny_checkpoint(seed=3)
+    for name, tensor in checkpoint.state.items():
+        if name.endswith("class_embed.bias"):
+            tensor.copy_(torch.tensor([0.0, 1.0, 0.0]))
+    rules = PreprocessingConfig(
+        shortest_edge=96, longest_edge=160, window=(-200.0, 300.0), slices=request.param
+    )
+    labels = LabelSet(("background", "tissue"), (False, False))
+    folder = tmp_path_factory.mktemp("organs")
+    described = with_description(
+        checkpoint, labels=labels, tasks=("semantic",), preprocessing=rules
+    )
+    write_huggingface(folder, described)
+    return folder
+
+
+def test_the_window_and_the_slices_are_saved_with_the_weights(model_folder):
+    rules = unimask.load(model_folder).description.preprocessing
+    assert rules.window == (-200.0, 300.0) and rules.slices in (1, 3)
+
+
+def test_scores_are_those_of_the_volumes_that_predict_volume_writes(data, model_folder):
+    """Dice by nibabel and numpy, NSD and HD95 by DeepMind's package."""
+    import nibabel
+    import surface_distance
+
+    model = unimask.load(model_folder)
+    report = unimask.evaluate(data, model, split="train", tolerance=1.5)
+    cases = report["volumes"]["cases"]
+    assert cases and report["volumes"]["tolerance_mm"] == 1.5
+    for case, scores in cases.items():
+        result = model.predict_volume(data / f"imagesTr/{case}_0000.nii.gz")
+        image = nibabel.load(data / f"labelsTr/{case}.nii.gz")
+        truth = np.asarray(image.dataobj)
+        found = (result.classes == 1) & (truth != 2)
+        true = truth == 1
+        assert 0 < found.sum() < found.size
+        dice = 200 * (found & true).sum() / (found.sum() + true.sum())
+        spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+        distances = surface_distance.compute_surface_distances(true, found, spacing)
+        assert scores["tissue"]["Dice"] == pytest.approx(dice)
+        assert scores["tissue"]["HD95"] == pytest.approx(
+            surface_distance.compute_robust_hausdorff(distances, 95), rel=1e-5
+        )
+        assert scores["tissue"]["NSD"] == pytest.approx(
+            100 * surface_distance.compute_surface_dice_at_tolerance(distances, 1.5), rel=1e-5
+        )
+    dices = [scores["tissue"]["Dice"] for scores in cases.values()]
+    assert report["volumes"]["per_structure"]["tissue"]["Dice"] == pytest.approx(np.mean(dices))
+    assert report["volumes"]["metrics"]["Dice"] == pytest.approx(np.mean(dices))
+
+
+def test_every_slice_gets_the_labels_of_predict_volume(data, model_folder):
+    model = unimask.load(model_folder)
+    dataset = open_dataset(data, None, slices=model.description.preprocessing.slices)
+    dataset.window = model.description.preprocessing.window
+    for case_index, case in enumerate(dataset.cases):
+        result = model.predict_volume(data / f"imagesTr/{case.name}_0000.nii.gz")
+        slices = result.plane.view(result.classes)
+        for index, (of_case, position) in enumerate(dataset.samples):
+            if of_case == case_index:
+                alone = model.predict(dataset[index].image, "semantic", window=(0.0, 255.0))
+                assert (alone.segmentation == slices[position]).all()
+
+
+def test_the_command_prints_and_writes_the_scores(data, model_folder, tmp_path, command):
+    path = tmp_path / "scores.json"
+    options = ("--model", model_folder, "--split", "train", "--json", path, "--tolerance", 3)
+    code, printed, errors = command("evaluate", data, *options)
+    assert code == 0, errors
+    assert "NSD 3 mm" in printed and "structure" in printed and "case_00" in printed
+    report = json.loads(path.read_text())
+    assert set(report["volumes"]) == {"tolerance_mm", "metrics", "per_structure", "cases"}
+
+
+def test_a_tolerance_for_images_gets_one_line(discs, tiny_model):
+    with pytest.raises(SettingsError, match="applies to volumes"):
+        unimask.evaluate(discs, tiny_model, tolerance=1.0)

@@ -13,7 +13,7 @@ import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.config import PreprocessingConfig
 from unimask.datasets import open_dataset
-from unimask.errors import SettingsError
+from unimask.errors import DataError, SettingsError, TaskError
 from unimask.labels import LabelSet
 
 NAMES = ("nibabel", "surface_distance")
@@ -117,3 +117,44 @@ def test_the_command_prints_and_writes_the_scores(data, model_folder, tmp_path, 
 def test_a_tolerance_for_images_gets_one_line(discs, tiny_model):
     with pytest.raises(SettingsError, match="applies to volumes"):
         unimask.evaluate(discs, tiny_model, tolerance=1.0)
+
+
+def test_label_maps_of_the_model_get_its_scores(data, model_folder, tmp_path):
+    """Maps of `unimask volume`, by the name of the image, and of nnU-Net, by that of the case."""
+    import nibabel
+
+    model = unimask.load(model_folder)
+    expected = unimask.evaluate(data, model, split="train")["volumes"]
+    for case in expected["cases"]:
+        result = model.predict_volume(data / f"imagesTr/{case}_0000.nii.gz")
+        written = result.save(tmp_path / "ours")
+        (tmp_path / "theirs").mkdir(exist_ok=True)
+        copy = nibabel.load(written["classes"])
+        nibabel.save(nibabel.as_closest_canonical(copy), tmp_path / f"theirs/{case}.nii.gz")
+    for folder in ("ours", "theirs"):
+        report = unimask.evaluate(data, results=tmp_path / folder, split="train")
+        assert report["volumes"] == expected
+
+
+def test_maps_that_do_not_fit_get_one_line(data, tmp_path):
+    import nibabel
+
+    with pytest.raises(DataError, match="no result for any of the"):
+        (tmp_path / "none").mkdir()
+        nibabel.save(
+            nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)), tmp_path / "none/x.nii"
+        )
+        unimask.evaluate(data, results=tmp_path / "none", split="train")
+    case = open_dataset(data, "train").cases[0].name
+    truth = nibabel.load(data / f"labelsTr/{case}.nii.gz")
+    values = np.asarray(truth.dataobj) % 2  # without the label that is ignored
+    for name, array, message in [
+        ("values", values + np.uint8(5), "holds the values 5, 6.*which the data does not name"),
+        ("shape", values[1:], "is on another grid"),
+    ]:
+        (tmp_path / name).mkdir()
+        nibabel.save(nibabel.Nifti1Image(array, truth.affine), tmp_path / f"{name}/{case}.nii.gz")
+        with pytest.raises(DataError, match=message):
+            unimask.evaluate(data, results=tmp_path / name, split="train")
+    with pytest.raises(TaskError, match="holds label maps, which are semantic"):
+        unimask.evaluate(data, results=tmp_path / "values", split="train", task="instance")

@@ -53,6 +53,7 @@ from unimask.datasets.scenes.find_class_maps import find_class_maps
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.datasets.tables.metadata import find_metadata
+from unimask.datasets.volumes.dicom_pairs import find_dicom_volumes
 from unimask.datasets.volumes.nnunet import find_nnunet
 from unimask.datasets.volumes.pairs import find_volume_pairs
 from unimask.errors import DataError, MissingExtraError, SettingsError
@@ -85,6 +86,7 @@ FORMATS: tuple[tuple[str, Finder], ...] = (
     ("GeoTIFF scenes", find_scenes),
     ("GeoTIFF class maps", find_class_maps),
     ("volume pairs", find_volume_pairs),
+    ("DICOM SEG", find_dicom_volumes),
     ("GeoJSON", find_geojson),
     ("VIA", find_via),
     ("Hugging Face image folder", find_metadata),
@@ -134,6 +136,7 @@ FORMAT_ALIASES = {
     "Cell Tracking Challenge": "ctc celltracking",
     "nnU-Net": "nnunetraw nnunetv2 decathlon msd",
     "volume pairs": "volumes nifti nrrd bids",
+    "DICOM SEG": "dicom seg dcm",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",

@@ -52,15 +52,22 @@ def read_headers(path: Path) -> list[DicomHeader]:
         ImageError: There are none, or one is damaged.
     """
     if path.is_file():
-        return [DicomHeader(path, read_dataset(path, str(path), pixels=False))]
-    headers = [
-        DicomHeader(each, read_dataset(each, str(each), pixels=False)) for each in list_dicom(path)
-    ]
+        return [read_header(path)]
+    headers = [read_header(each) for each in list_dicom(path)]
     images = [header for header in headers if holds_image(header.dataset)]
     if not images:
         found = f"{len(headers)} DICOM files without images" if headers else "no DICOM files"
         raise ImageError(f"{path} holds {found}: choose the folder of a series")
     return images
+
+
+def read_header(path: Path) -> DicomHeader:
+    """Read the header of a file.
+
+    Raises:
+        ImageError: It is damaged.
+    """
+    return DicomHeader(path, read_dataset(path, str(path), pixels=False))
 
 
 def list_dicom(folder: Path) -> Iterator[Path]:
@@ -126,6 +133,8 @@ def choose_series(
     place = int(choice) if digits or isinstance(choice, int) else 0
     if 1 <= place <= len(order):
         return groups[order[place - 1]]
+    if choice in groups:
+        return groups[str(choice)]
     fits = [uid for uid in order if isinstance(choice, str) and "." in choice]
     fits = [uid for uid in fits if uid.startswith(str(choice))]
     if len(fits) != 1:

@@ -55,11 +55,13 @@ class ImageSource:
         path: File, or folder of DICOM files.
         series: Series instance UID of DICOM; None for files.
         modality: Modality as the dataset states it, such as "CT"; "" if unknown.
+        files: DICOM files of the series; empty for a single file.
     """
 
     path: Path
     series: str | None = None
     modality: str = ""
+    files: tuple[Path, ...] = ()
 
     def read_grid(self) -> Grid:
         """Read the grid from headers."""
@@ -112,7 +114,8 @@ class VolumeCase:
     @property
     def files(self) -> list[Path]:
         """Files of images and labels."""
-        return [*(image.path for image in self.images), *self.labels.paths]
+        images = [path for image in self.images for path in image.files or (image.path,)]
+        return [*images, *self.labels.paths]
 
     def check(self) -> None:
         """Test by headers that all files can be read and are on one grid.

@@ -145,8 +145,7 @@ class VolumeDataset:
         """Compute a digest of the files of the case of a slice."""
         case = self.samples[index][0]
         if case not in self.digests:
-            files = [path for path in self.cases[case].files if path.is_file()]
-            self.digests[case] = sampled_digest(files)
+            self.digests[case] = sampled_digest(self.cases[case].files)
         return self.digests[case]
 
     def open_image(self, index: int) -> Stream:

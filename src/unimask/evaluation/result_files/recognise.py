@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unimask.datasets import Dataset
+from unimask.datasets.volumes.dataset import VolumeDataset
 from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation.result_files.coco import CocoResults
 from unimask.evaluation.result_files.json_file import read_json
@@ -10,6 +11,7 @@ from unimask.evaluation.result_files.maps import MapResults
 from unimask.evaluation.result_files.panoptic import PanopticResults
 from unimask.evaluation.result_files.saved import SavedResults, find_saved_results
 from unimask.evaluation.result_files.source import ResultSource
+from unimask.evaluation.result_files.volume_maps import VolumeMapResults
 from unimask.labels import parse_task
 
 
@@ -21,7 +23,7 @@ def open_results(
     Results of `Result.save` and `unimask predict --out` are read directly, subfolders included. A
     JSON list is COCO results (instance). A JSON object with annotations, or a folder with one, is
     COCO panoptic with its PNGs. Any other folder contains maps: of label ids (semantic), or of
-    object ids with `task="instance"`.
+    object ids with `task="instance"`. Results of a dataset of volumes are a folder of label maps.
 
     Args:
         path: File or folder of the results.
@@ -39,6 +41,10 @@ def open_results(
     requested = None if task is None else parse_task(task)
     if not location.exists():
         raise DataError(f"{location} does not exist: pass the file or the folder of the results")
+    if isinstance(dataset, VolumeDataset):
+        if categories is not None:
+            raise SettingsError(f"{location} has no category ids: omit --categories")
+        return VolumeMapResults(location, dataset, requested)
     source = open_json_results(location, dataset, categories)
     if source is None:
         if categories is not None:

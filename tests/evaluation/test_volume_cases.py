@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_checkpoint, with_description
-from volume_datasets import write_nnunet
+from volume_datasets import axial_slices, windowed, write_nnunet
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -158,3 +158,35 @@ def test_maps_that_do_not_fit_get_one_line(data, tmp_path):
             unimask.evaluate(data, results=tmp_path / name, split="train")
     with pytest.raises(TaskError, match="holds label maps, which are semantic"):
         unimask.evaluate(data, results=tmp_path / "values", split="train", task="instance")
+
+
+@pytest.mark.parametrize("model_folder", [1], indirect=True)
+def test_several_images_of_a_case_are_channels(model_folder, tmp_path, command):
+    """Three images per case: the labels of slices are those of `predict_volume` on the three."""
+    import nibabel
+
+    data = write_nnunet(tmp_path / "mr", count=3, modality="MRI", channels=3)
+    model = unimask.load(model_folder)
+    dataset = open_dataset(data, None)
+    dataset.window = model.description.preprocessing.window
+    for case_index, case in enumerate(dataset.cases):
+        files = [data / f"imagesTr/{case.name}_{channel:04d}.nii.gz" for channel in range(3)]
+        result = model.predict_volume(files)
+        slices = result.plane.view(result.classes)
+        own = [place for place in enumerate(dataset.samples) if place[1][0] == case_index]
+        for index, (_, position) in own:
+            alone = model.predict(dataset[index].image, "semantic", window=(0.0, 255.0))
+            assert (alone.segmentation == slices[position]).all()
+            shown = [windowed(axial_slices(file)[position], -200, 300) for file in files]
+            assert (dataset[index].image == np.stack(shown, axis=2)).all()
+    options = ("--model", model_folder, "--channel", files[1], "--channel", files[2])
+    code, _, errors = command("volume", files[0], *options, "--out", tmp_path / "out")
+    assert code == 0, errors
+    written = nibabel.load(tmp_path / f"out/{case.name}_0000_classes.nii.gz")
+    assert (np.asarray(written.dataobj) == result.classes).all()
+
+    with pytest.raises(SettingsError, match="2 images of a case with 1 neighbouring slices need"):
+        model.predict_volume(files[:2])
+    other = data / "imagesTr/case_001_0000.nii.gz"
+    with pytest.raises(DataError, match=r"case_001_0000.nii.gz is on another grid than .*case_002"):
+        model.predict_volume([files[0], other, other])

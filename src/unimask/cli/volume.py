@@ -57,9 +57,16 @@ def volume(
         str | None,
         typer.Option(
             help="Values that become black and white (LOW,HIGH); a preset for CT: abdomen, bone, "
-            "brain, liver, lung, mediastinum, soft-tissue, spine, stroke or subdural; or auto for "
-            "the 0.1 and 99.9 percentiles of the volume. By default that of the model, or auto "
-            "above 8 bits."
+            "brain, liver, lung, mediastinum, soft-tissue, spine, stroke or subdural; auto for "
+            "the 0.1 and 99.9 percentiles of the volume; or z-score for its mean minus and plus 4 "
+            "standard deviations. By default that of the model, or auto above 8 bits."
+        ),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further image of the case, for a model that was trained on several, such as "
+            "another sequence of an MRI; repeatable, in the order of the training."
         ),
     ] = None,
     window_center: Annotated[
@@ -100,7 +107,7 @@ def volume(
     ) as bar:
         row = bar.add_task("slices", total=None, rate="")
         result = predictor.predict_volume(
-            scan,
+            [scan, *(channel or ())],
             task,
             axis=int(axis) if axis in ("0", "1", "2") else axis,
             window=values,

@@ -21,6 +21,7 @@ from unimask.datasets.interface import DatasetOptions, check_chip_options, datas
 from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.scenes.dataset import ChipDataset
 from unimask.datasets.scenes.overlaps import find_shared_ground
+from unimask.datasets.volumes.dataset import VolumeDataset
 from unimask.datasets.windows import set_window
 from unimask.processing.value_ranges import collect_range_warnings
 
@@ -134,6 +135,7 @@ def check(
         f for name, opened in folder.datasets.items() for f in find_repeated_ids(name, opened)
     ]
     problems += find_overlapping_scenes(folder.datasets)
+    problems += find_shared_patients(folder.datasets)
     problems = sorted(
         problems + find_range_problems(ranges), key=lambda finding: not finding.severe
     )
@@ -172,6 +174,26 @@ def find_overlapping_scenes(datasets: Mapping[str, Dataset]) -> list[Finding]:
         )
         for name, paths in shared.items()
         if paths
+    ]
+
+
+def find_shared_patients(datasets: Mapping[str, Dataset]) -> list[Finding]:
+    """Return a finding on cases of other splits whose patients have cases in the training split."""
+    cases = {n: each.cases for n, each in datasets.items() if isinstance(each, VolumeDataset)}
+    patients = {case.patient for case in cases.pop("train", []) if case.patient != case.name}
+    shared = {
+        name: [case.name for case in others if case.patient in patients]
+        for name, others in cases.items()
+    }
+    return [
+        Finding(
+            False,
+            f"{format_count(len(names), 'case')} of {name} with patients of train: scores would be "
+            "too high; split by patient",
+            tuple(names),
+        )
+        for name, names in shared.items()
+        if names
     ]
 
 

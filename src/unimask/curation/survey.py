@@ -92,7 +92,8 @@ class Survey:
         self.crowds += facts.crowds
         self.ignored += facts.ignored
         self.overlapping += facts.overlapping
-        self.digests.setdefault(facts.digest, []).append(facts.path)
+        if facts.digest:
+            self.digests.setdefault(facts.digest, []).append(facts.path)
         if facts.things > self.most_things[0]:
             self.most_things = (facts.things, facts.path)
         if not is_labelled(facts, self.labels):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from os import cpu_count
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from unimask.datasets.interface import Dataset
+from unimask.datasets.interface import Dataset, HasSlices
 from unimask.datasets.sample import Sample
 from unimask.errors import UnimaskError
 
@@ -32,7 +32,8 @@ class SampleStatistics:
         doubled: Number of objects with the mask and the class of another object.
         ignored: Number of ignored pixels.
         overlapping: Number of pixels of more than one object.
-        digest: Hash of the pixels, equal for images with equal pixels in different files.
+        digest: Hash of the pixels, equal for images with equal pixels in different files; empty for
+            slices of volumes of one grey value, such as air.
     """
 
     path: Path
@@ -63,7 +64,10 @@ def measure_sample(dataset: Dataset, index: int) -> SampleStatistics | Unreadabl
         sample = dataset[index]
     except UnimaskError as error:
         return UnreadableSample(Path(dataset.paths[index]), str(error))
-    return compute_statistics(sample, np.array(dataset.labels.is_thing))
+    found = compute_statistics(sample, np.array(dataset.labels.is_thing))
+    if isinstance(dataset, HasSlices) and sample.image.min() == sample.image.max():
+        return replace(found, digest=b"")
+    return found
 
 
 def compute_statistics(sample: Sample, is_thing: np.ndarray) -> SampleStatistics:

@@ -30,7 +30,7 @@ class VolumeMixin(Pipeline):
 
     def predict_volume(
         self,
-        source: "str | Path | Volume",
+        source: "str | Path | Volume | Sequence[str | Path | Volume]",
         task: str | None = None,
         *,
         axis: "Axis" = "auto",
@@ -52,7 +52,8 @@ class VolumeMixin(Pipeline):
 
         Args:
             source: NIfTI, folder of DICOM files, DICOM file with several frames, NRRD, TIFF stack,
-                or a `Volume` that was opened before.
+                or a `Volume` that was opened before. A list holds the images of one case, such as
+                sequences of an MRI, for a model that was trained on several; all on one grid.
             task: "semantic", "instance" or "panoptic"; by default the model's most general task.
             axis: Direction of slicing: "axial", "coronal", "sagittal", the index of an axis of the
                 array, or "auto" for the axis with the largest spacing.
@@ -74,6 +75,7 @@ class VolumeMixin(Pipeline):
             Label maps on the grid of the volume, and volumes in ml; see `VolumeResult.save`.
 
         Raises:
+            DataError: Images of a case have different grids.
             ImageError: The source cannot be read, or is no regular grid of grey values.
             MissingExtraError: A package of the extra `medical` is not installed.
             SettingsError: An option is out of range, or the model reads another number of channels.
@@ -87,8 +89,9 @@ class VolumeMixin(Pipeline):
         """
         # Imported here because predictions of images do not need them.
         from unimask.volumes import Volume, open_volume
+        from unimask.volumes.grid import on_one_grid
         from unimask.volumes.planes import choose_plane
-        from unimask.volumes.slice_images import count_channels, iterate_slices
+        from unimask.volumes.slice_images import iterate_slices
         from unimask.volumes.volume import check_geometry
         from unimask.volumes.windows import WindowOptions, choose_window, count_undefined
 
@@ -97,23 +100,46 @@ class VolumeMixin(Pipeline):
         check_count("batch_size", batch_size)
         options = WindowOptions(window, window_center, window_width)
         rules = self.description.preprocessing
-        if self.channels not in (rules.slices, count_channels(rules.slices)):
-            raise SettingsError(
-                f"{self.name} reads images of {self.channels} channels: volumes need a model of "
-                f"{count_channels(rules.slices)}"
-            )
-        is_open = isinstance(source, Volume)
-        volume = check_geometry(source) if is_open else open_volume(source, series)
-        plane = choose_plane(volume.affine, axis)
-        limits = choose_window(volume, options, rules.window)
-        count_undefined(volume)
-        view, inverted = plane.view(volume.values), volume.is_inverted
-        slices = iterate_slices([view], [limits], [inverted], rules.slices, self.channels)
+        sources = [source] if isinstance(source, str | Path | Volume) else list(source)
+        self.check_sources(len(sources), rules.slices)
+        volumes = on_one_grid(
+            [
+                check_geometry(each) if isinstance(each, Volume) else open_volume(each, series)
+                for each in sources
+            ]
+        )
+        plane = choose_plane(volumes[0].affine, axis)
+        limits = [choose_window(each, options, rules.window) for each in volumes]
+        for each in volumes:
+            count_undefined(each)
+        slices = iterate_slices(
+            [plane.view(each.values) for each in volumes],
+            limits,
+            [each.is_inverted for each in volumes],
+            rules.slices,
+            self.channels,
+        )
         results = self.segment_slices(slices, resolved_task, threshold, batch_size)
         linked = link_slices(results, resolved_task, settings)
         return self.collect_slices(
-            linked, volume, plane, limits, resolved_task, progress or ignore_progress
+            linked, volumes[0], plane, limits[0], resolved_task, progress or ignore_progress
         )
+
+    def check_sources(self, count: int, slices: int) -> None:
+        """Test that the network has the channels of some images with neighbouring slices.
+
+        Raises:
+            SettingsError: It has others.
+        """
+        from unimask.volumes.slice_images import count_channels
+
+        expected = count_channels(slices, count)
+        if not count or self.channels not in (expected, slices * count):
+            noun = "image" if count == 1 else "images"
+            raise SettingsError(
+                f"{self.name} reads images of {self.channels} channels: {count} {noun} of a case "
+                f"with {slices} neighbouring slices need a model of {expected}"
+            )
 
     def segment_slices(
         self,

@@ -1,7 +1,8 @@
 """Grids of volumes: number, spacing and place of voxels, without their values."""
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -73,6 +74,24 @@ class Alignment:
         return placed
 
 
+def on_one_grid(volumes: Sequence[Volume]) -> list[Volume]:
+    """Return volumes with their values in the order of the voxels of the first.
+
+    Raises:
+        DataError: The voxels of their grids differ.
+    """
+    first = volumes[0]
+    others = [
+        replace(
+            volume,
+            values=align(grid_of(volume), grid_of(first)).apply(volume.values, first.shape),
+            affine=first.affine,
+        )
+        for volume in volumes[1:]
+    ]
+    return [first, *others]
+
+
 def grid_of(volume: Volume) -> Grid:
     """Return the grid of a volume."""
     return Grid(volume.name, volume.shape, volume.affine, volume.modality)
@@ -125,10 +144,10 @@ def align(grid: Grid, target: Grid, *, may_be_smaller: bool = False) -> Alignmen
 
 def other_grid_error(grid: Grid, target: Grid) -> DataError:
     """Return the error for grids of different voxels."""
-    details = f"{grid}, the image {target}"
+    details = f"{grid} instead of {target}"
     if str(grid) == str(target):
         details = f"{grid} at another place or angle"
     return DataError(
-        f"{grid.name} is on another grid than {target.name} ({details}): resample the labels to "
-        "the image (nearest neighbour)"
+        f"{grid.name} is on another grid than {target.name} ({details}): resample it to that grid "
+        "(labels by nearest neighbour)"
     )

@@ -224,7 +224,7 @@ def no_json(folder):
         (remove_label, r"case_002_0000.nii.gz has no label in labelsTr"),
         (remove_image, r"labelsTr/case_002.nii.gz has no image imagesTr/case_002_0000.nii.gz"),
         (other_grid, r"case_002.nii.gz is on another grid than .*of 1 x 3 x 1 mm.*resample"),
-        (other_shape, r"case_002.nii.gz is on another grid than .*resample the labels"),
+        (other_shape, r"case_002.nii.gz is on another grid than .*resample"),
         (time_series, r"case_002_0000.nii.gz is 4-D \(4 x 5 x 6 x 7\)"),
         (colours, r"case_002_0000.nii.gz has RGB colours in its voxels"),
         (damaged, r"case_002_0000.nii.gz is damaged"),

@@ -11,7 +11,7 @@ from volume_datasets import axial_slices, label_values, save_volume
 
 from unimask.datasets import describe, open_dataset
 from unimask.datasets.opening import detect_format
-from unimask.datasets.volumes.pairs import volume_key
+from unimask.datasets.volumes.pairing import volume_key
 from unimask.errors import DataError, SettingsError, UnimaskError
 
 pytestmark = [

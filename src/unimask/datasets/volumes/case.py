@@ -12,7 +12,7 @@ from jaxtyping import Integer
 from unimask.datasets.volumes.label_values import describe_values
 from unimask.errors import DataError
 from unimask.labels import LabelSet
-from unimask.volumes.grid import Grid, align, grid_of
+from unimask.volumes.grid import Grid, align, grid_of, on_one_grid
 from unimask.volumes.open_volume import open_volume, read_grid
 from unimask.volumes.planes import Plane, choose_plane
 from unimask.volumes.volume import Volume
@@ -133,13 +133,7 @@ class VolumeCase:
         Raises:
             ImageError, DataError: A file cannot be read, or is on another grid.
         """
-        first = self.images[0].read()
-        volumes = [first]
-        for image in self.images[1:]:
-            volume = image.read()
-            values = align(grid_of(volume), self.grid).apply(volume.values, first.shape)
-            volumes.append(replace(volume, values=values, affine=first.affine))
-        return volumes
+        return on_one_grid([image.read() for image in self.images])
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from unimask.datasets.interface import (
 from unimask.datasets.volumes.case import ImageSource, VolumeCase, check_cases, label_dtype
 from unimask.datasets.volumes.dataset import VolumeDataset, choose_layout, describe_cases
 from unimask.datasets.volumes.label_values import labels_from_values
-from unimask.datasets.volumes.pairs import named_split
+from unimask.datasets.volumes.pairing import named_split
 from unimask.errors import DataError
 from unimask.labels import LabelSet, is_background
 from unimask.processing.dicom_file import (

@@ -13,7 +13,12 @@ from unimask.published.zoo import PublishedModel, published_models
 
 ROOT = Path(__file__).parents[1]
 START, END = "<!-- models -->", "<!-- /models -->"
-FAMILIES = {"mask2former": "Mask2Former", "oneformer": "OneFormer", "maskformer": "MaskFormer"}
+FAMILIES = {
+    "mask2former": "Mask2Former",
+    "oneformer": "OneFormer",
+    "maskformer": "MaskFormer",
+    "eomt": "EoMT",
+}
 COLUMNS = (
     ("COCO", "coco", "PQ"),
     ("COCO", "coco", "AP"),

@@ -21,8 +21,10 @@ from unimask.config import (
     DeformablePixelDecoderConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
+    JointDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    NoPixelDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
     PostprocessingConfig,
@@ -33,6 +35,7 @@ from unimask.config import (
     SwinConfig,
     TaskQueriesConfig,
     TextConfig,
+    ViTConfig,
 )
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
@@ -110,6 +113,12 @@ TINY_FPN_MASKED = replace(TINY_ENCODER, transformer_decoder=DECODERS["transforme
 TINY_DEFORMABLE_STANDARD = replace(TINY_MASKFORMER, pixel_decoder=DECODERS["pixel_decoder"])
 TINY_FAPN = replace(
     TINY_MASKFORMER, pixel_decoder=FaPNPixelDecoderConfig(dim=32, mask_dim=32, num_groups=4)
+)
+TINY_EOMT = SegmenterConfig(
+    backbone=ViTConfig(dim=32, depth=1, num_heads=4, ffn_dim=48, image_size=64),
+    pixel_decoder=NoPixelDecoderConfig(),
+    transformer_decoder=JointDecoderConfig(num_queries=12, num_layers=2),
+    num_classes=2,
 )
 TINY_PER_PIXEL = replace(TINY_MASKFORMER, transformer_decoder=PerPixelConfig())
 TINY_PER_PIXEL_PLUS = replace(

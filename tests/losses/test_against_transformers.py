@@ -104,6 +104,14 @@ def their_mask2former():
     return module.Mask2FormerLoss(config, weight_dict={})
 
 
+def their_eomt():
+    module = transformers.models.eomt.modeling_eomt
+    config = transformers.EomtConfig(
+        num_labels=CLASSES, num_queries=QUERIES, train_num_points=POINTS
+    )
+    return module.EomtLoss(config, weight_dict={})
+
+
 def their_oneformer():
     """Build OneFormer's loss like its network does, from the configuration."""
     module = transformers.models.oneformer.modeling_oneformer
@@ -153,8 +161,9 @@ def assert_same(ours, theirs, inputs, scales=((), ())):
 
 
 @OBJECTS
-def test_losses_and_gradients_equal_transformers(objects, monkeypatch):
-    example, loss = Example(objects), their_mask2former()
+@pytest.mark.parametrize("make", [their_mask2former, their_eomt])
+def test_losses_and_gradients_equal_transformers(make, objects, monkeypatch):
+    example, loss = Example(objects), make()
     with example.points_in(loss, monkeypatch):
         theirs = loss(**example.theirs())
     assert len(theirs) == 3 * LAYERS
@@ -184,6 +193,7 @@ def test_oneformer_losses_with_contrast_equal_transformers(objects, monkeypatch)
 FAMILIES = {
     "mask2former": (their_mask2former, Criterion(CLASSES, CriterionConfig())),
     "oneformer": (their_oneformer, Criterion(CLASSES, CriterionConfig())),
+    "eomt": (their_eomt, Criterion(CLASSES, CriterionConfig())),
     "maskformer": (their_maskformer, DenseCriterion(CLASSES, DenseCriterionConfig())),
 }
 

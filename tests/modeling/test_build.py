@@ -150,6 +150,13 @@ MILLIONS = {
     "mask2former-lite2": 6.10,
     "oneformer-lite0": 12.03,
     "unimask-lite0": 4.70,
+    "eomt-dinov2-small": 23.98,
+    "eomt-dinov2-base": 93.66,
+    "eomt-dinov2-large": 316.70,
+    "eomt-dinov2-giant": 1163.62,
+    "eomt-dinov3-small": 23.36,
+    "eomt-dinov3-base": 92.43,
+    "eomt-dinov3-large": 315.03,
 }
 
 

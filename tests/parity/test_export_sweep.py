@@ -1,6 +1,6 @@
 """Every preset with every value changed: `transformers` runs an equal network, or refuses it.
 
-A folder of type Mask2Former, OneFormer or MaskFormer must give the same logits there; all
+A folder of type Mask2Former, OneFormer, MaskFormer or EoMT must give the same logits there; all
 others have the type unimask, and round-trip unchanged.
 """
 
@@ -35,7 +35,7 @@ TINY = {
     "num_groups": 4, "vocabulary": 99, "context": 2, "length": 77, "num_classes": 3,
     "embed_dim": 8, "depths": (1, 1, 2, 1), "window_size": 3, "kernel_size": 3,
     "dilations": ((1,), (2,), (1, 3), (1,)), "channels": (8, 16, 16, 32), "dims": (8, 12, 24, 16),
-    "stem_channels": 8,
+    "stem_channels": 8, "depth": 1, "image_size": 64,
 }  # fmt: skip
 """Small sizes that do not change the structure of a network."""
 
@@ -46,13 +46,16 @@ REPLACEMENTS = {
     "dilations": ((1, 2), (1,), (2,), (1,)), "channels": (16, 24, 32, 48),
     "dims": (12, 16, 20, 24), "stem_channels": 12, "max_proposals": 20, "in_channels": 4,
     "mlp_ratio": 2.5, "drop_path": 0.07, "dropout": 0.37, "layer_scale": 0.5, "task_length": 50,
-    "projector_layers": 3, "proposals": 0.3, "last_dilations": (2,),
+    "projector_layers": 3, "proposals": 0.3, "last_dilations": (2,), "depth": 2, "image_size": 96,
+    "patch_size": 8, "num_registers": 2, "rotary_base": 50.0, "rotary_rescale": 1.5,
+    "norm_eps": 1e-3, "mask_probs": (1.0,),
 }  # fmt: skip
 """Replacement values; booleans are inverted."""
 
 ALTERNATIVES = {
     "block": ("basic", "bottleneck"), "stem": ("basic", "deeplab"),
-    "norm": ("frozen_batch", "group"),
+    "norm": ("frozen_batch", "group"), "ffn": ("gelu", "swiglu"),
+    "positions": ("learned", "rotary"),
 }  # fmt: skip
 """Fields with two allowed values."""
 
@@ -168,6 +171,8 @@ MODELS = {
     "mask2former": transformers.Mask2FormerForUniversalSegmentation,
     "oneformer": transformers.OneFormerForUniversalSegmentation,
     "maskformer": transformers.MaskFormerForInstanceSegmentation,
+    "eomt": transformers.EomtForUniversalSegmentation,
+    "eomt_dinov3": transformers.EomtDinov3ForUniversalSegmentation,
 }
 CHECKED, EVERY = variants(every=False), variants(every=True)
 
@@ -187,10 +192,11 @@ def check_folder(config, folder):
         assert transformers_incompatibility(config)
         return
     assert transformers_incompatibility(config) is None
+    side = getattr(config.backbone, "image_size", None)
     images = torch.randn(
         2,
         config.backbone.in_channels,
-        *(64, 96),
+        *((side, side) if side else (64, 96)),
         generator=torch.Generator().manual_seed(1),
         dtype=torch.float64,
     )
@@ -226,7 +232,7 @@ def test_every_changed_value_of_every_preset_exports_correctly(config, tmp_path)
 THEIRS = {
     "mask2former-resnet50", "mask2former-swin-large", "mask2former-swin-nano", "oneformer-resnet50",
     "oneformer-swin-large", "oneformer-convnext-xlarge", "oneformer-dinat-large",
-    "maskformer-swin-base",
+    "maskformer-swin-base", "eomt-dinov2-small", "eomt-dinov2-giant", "eomt-dinov3-large",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from unimask.published.publication_tables import PUBLICATIONS
 def test_every_configuration_has_its_own_name():
     families = Counter(c.publication.family for c in MODEL_CONFIGS.values())
     counts = {"mask2former": 47 + 12, "oneformer": 28, "maskformer": 24}
-    assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3}
+    assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3, "eomt": 21}
     assert sum(families.values()) == sum(len(p.backbones) for p in PUBLICATIONS)
     assert not MODEL_CONFIGS.keys() & PRESETS.keys()
 
@@ -55,6 +55,8 @@ def test_a_name_says_architecture_and_data(name):
         ("oneformer-swin-large-ade20k-896", 250, 150, 3, (896, 3584), 0.5),
         ("oneformer-swin-tiny-ade20k", 150, 150, 3, (512, 2048), 0.5),
         ("oneformer-swin-large-coco", 150, 133, 3, (800, 1333), 0.8),
+        ("eomt-dinov2-giant-coco-panoptic-1280", 200, 133, 3, (1280, 1280), 0.8),
+        ("eomt-dinov3-large-ade20k-semantic-512", 100, 150, 1, (512, 512), 0.8),
         ("maskformer-resnet101-ade20k-panoptic", 100, 150, 3, (640, 2560), 0.7),
         ("maskformer-resnet50-ade20k-full-semantic", 100, 847, 1, (512, 2048), 0.8),
         ("maskformer-resnet101-coco-stuff-10k-semantic", 100, 171, 1, (640, 2560), 0.8),

@@ -18,16 +18,19 @@ MODELS = published_models()
 MASK2FORMERS = published_models("mask2former-")
 ONEFORMERS = published_models("oneformer-")
 MASKFORMERS, BASELINES = published_models("maskformer-"), published_models("per-pixel-")
+EOMTS = published_models("eomt-")
 
 
 def test_every_published_model_is_listed_once():
     assert len(MASK2FORMERS) == 47 + 12 and len(ONEFORMERS) == 21
     assert len(MASKFORMERS) == 24 and len(BASELINES) == 6
-    assert len(MODELS) == 47 + 12 + 21 + 24 + 6
+    assert len(EOMTS) == 14 + 7
+    assert len(MODELS) == 47 + 12 + 21 + 24 + 6 + 21
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
     assert {model.name for model in MODELS} <= MODEL_CONFIGS.keys()
-    stems = {Path(model.file).stem for model in MODELS if model.file and model not in ONEFORMERS}
+    named = [model for model in MODELS if model not in ONEFORMERS + EOMTS]
+    stems = {Path(model.file).stem for model in named if model.file}
     hashes = {stem.removeprefix("model_final_") for stem in stems}
     assert hashes == {name for publication in PUBLICATIONS for name in publication.files}
 
@@ -38,6 +41,15 @@ def test_every_published_model_is_listed_once():
 def test_files_are_recognised_as_what_they_are_listed_as(model):
     configuration = MODEL_CONFIGS[model.name]
     path = Path("/x") / Path(model.file).name
+    actual, assumed = find_publication_by_size(configuration.network(), path)
+    assert assumed is None and actual is configuration.publication
+
+
+@pytest.mark.parametrize("model", EOMTS, ids=lambda model: model.name)
+def test_folders_of_files_are_recognised_as_what_they_are_listed_as(model):
+    configuration = MODEL_CONFIGS[model.name]
+    folder = model.file.removeprefix("https://huggingface.co/tue-mps/").split("/")[0]
+    path = Path("/x") / folder / Path(model.file).name
     actual, assumed = find_publication_by_size(configuration.network(), path)
     assert assumed is None and actual is configuration.publication
 

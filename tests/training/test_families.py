@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import (
+    TINY_EOMT,
     TINY_FAPN,
     TINY_MASKFORMER,
     TINY_PER_PIXEL,
@@ -24,12 +25,14 @@ from unimask.config import DenseCriterionConfig
 from unimask.errors import SettingsError, TaskError
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
+from unimask.modeling.transformer_decoders import JointDecoder
 from unimask.training import train
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 NETWORKS = {
+    "eomt": TINY_EOMT,
     "maskformer": TINY_MASKFORMER,
     "fapn": TINY_FAPN,
     "per-pixel": TINY_PER_PIXEL,
@@ -57,6 +60,23 @@ def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
     predictor = run(discs, tmp_path, model).predictor
     assert predictor.description.postprocessing.uncertain_pixels == "winner"
     assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+
+
+def test_eomt_trains_with_annealed_masks_and_predicts_without(discs, tmp_path, monkeypatch):
+    seen, update = [], JointDecoder.forward
+
+    def forward(self, *inputs, **options):
+        if self.training:
+            seen.append(self.mask_probs)
+        return update(self, *inputs, **options)
+
+    monkeypatch.setattr(JointDecoder, "forward", forward)
+    predictor = run(discs, tmp_path, "eomt", steps=6).predictor
+    assert seen[0] == (1.0, 1.0) and seen[-1][0] == 0 and seen[-1] < seen[0]
+    assert predictor.description.config.transformer_decoder.mask_probs == ()
+    assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+    losses = (tmp_path / "metrics.csv").read_text()
+    assert "auxiliary" in losses and "nan" not in losses
 
 
 def test_an_explicit_loss_is_stored_in_the_settings(discs, tmp_path):

@@ -156,6 +156,8 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
     edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
     if max(edges) > MAX_EDGE or min(config.std) <= 0:
         raise CheckpointError("the preprocessing has edges that are too large, or a deviation of 0")
+    if config.square is not None and len(set(config.fixed_size or (0, 1))) > 1:
+        raise CheckpointError(f"the preprocessing has squares of size {config.fixed_size}")
     window = config.window
     if isinstance(window, tuple) and not window[0] < window[1]:
         raise CheckpointError(f"the preprocessing has the window {window}: LOW must be below HIGH")

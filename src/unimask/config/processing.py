@@ -33,6 +33,10 @@ class PreprocessingConfig:
         fixed_size: Height and width of the network's input, for exported graphs that take no
             other: images that are larger after resizing are scaled down to fit, and all are padded
             to it. None pads to multiples of `size_divisor` only.
+        square: How images become squares of `fixed_size` (EoMT). "pad" scales them to fit, and
+            pads them with black before normalisation. "windows" scales their shorter side, and
+            divides the longer one into overlapping windows; class scores are averaged where these
+            overlap. None for the other rules; `squash` takes precedence.
         window: Values of images deeper than 8 bits that become black and white on reading, in
             training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, "z-score"
             its mean minus and plus 4 standard deviations, None the range of its dtype.
@@ -50,6 +54,7 @@ class PreprocessingConfig:
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     stretch: bool = False
+    square: Literal["pad", "windows"] | None = None
     window: Window = None
     fixed_size: tuple[int, int] | None = None
     keep_scale: bool = False

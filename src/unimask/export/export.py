@@ -286,7 +286,9 @@ def describe_graph(model: Predictor, settings: ExportSettings) -> ExportedDescri
         edges = min(settings.size), max(settings.size)
         squash = None if rules.squash is None else settings.size
         rules = replace(rules, shortest_edge=edges[0], longest_edge=edges[1], squash=squash)
-    size = settings.size or input_size(USUAL_IMAGE, rules)
+    size = settings.size or rules.fixed_size or input_size(USUAL_IMAGE, rules)
+    if rules.square is not None and size[0] != size[1]:
+        raise SettingsError(f"size is {size[0]}x{size[1]}: {model.name} takes squares")
     size = padded_size(size, rules.size_divisor)
     tasks: tuple[Task, ...] = model.tasks
     if settings.task is not None:

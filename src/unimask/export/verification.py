@@ -15,6 +15,8 @@ from unimask.inference.predictor import Predictor
 from unimask.labels import Task
 from unimask.outputs import SegmenterOutput
 from unimask.processing.images import MAX_PIXELS, ImageArray
+from unimask.processing.preprocess import Preprocessed
+from unimask.processing.windowed import cut_windows, list_windows
 from unimask.results import Result
 
 LOGIT_SHARE = 0.999
@@ -117,9 +119,7 @@ def compare_predictors(
     counts: dict[Task, np.ndarray] = {task: np.zeros(2, np.int64) for task in exported.tasks}
     everything = [*noise, *images]
     for image in everything:
-        first, second = (
-            model.prepare(image, None, MAX_PIXELS).preprocessed for model in (original, exported)
-        )
+        first, second = (network_input(image, model) for model in (original, exported))
         pixel_values = first.pixel_values
         if exported.dtype == torch.uint8:  # whose padding is rounded
             pixel_values = normalise_pixels(second.pixel_values, original)
@@ -141,6 +141,17 @@ def compare_predictors(
     }
     common, greatest = (max(values) for values in zip(*errors, strict=True))
     return Agreement(len(everything), common, greatest, shares, tolerance)
+
+
+def network_input(image: ImageArray, model: Predictor) -> Preprocessed:
+    """Preprocess an image; of models that segment windows, return its first window alone."""
+    item = model.prepare(image, None, MAX_PIXELS).preprocessed
+    windows = list_windows(item.input_size, model.description.preprocessing)
+    if not windows:
+        return item
+    (pixel_values,) = cut_windows(item.pixel_values[None], windows[:1])
+    size = pixel_values.shape[1], pixel_values.shape[2]
+    return Preprocessed(pixel_values, size, size, size)
 
 
 def normalise_pixels(pixel_values: Tensor, model: Predictor) -> Tensor:

@@ -151,6 +151,8 @@ def parse_augmentations(
         raise SettingsError(f"tta is {abbreviate(tta)}: pass True, False or Augmentations(...)")
     if tile not in (None, "auto"):
         raise SettingsError("tta does not go with tiles: leave out tile= (--tile) or tta")
+    if config.square == "windows":
+        raise SettingsError(f"{name} segments windows of images, which tta does not go with")
     if config.fixed_size is not None and augmentations.scales not in (None, (1,)):
         raise SettingsError(
             f"{name} takes inputs of one size only: pass scales=(1,), or load the model that it "

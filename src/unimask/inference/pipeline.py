@@ -33,6 +33,7 @@ from unimask.processing import postprocess
 from unimask.processing.images import ImageArray, ImageWarning, Source, Window, read_image
 from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import Preprocessed, preprocess
+from unimask.processing.windowed import cut_windows, list_windows, segment_windows
 from unimask.rasters.gdal_image import GdalImage
 from unimask.rasters.large_image import LargeImage
 from unimask.rasters.recognition import has_rasterio, is_raster
@@ -209,14 +210,19 @@ class Pipeline:
         """Segment images of equal padded size."""
         start = time.perf_counter()
         pixel_values = torch.stack([item.preprocessed.pixel_values for item in batch])
+        windows = list_windows(batch[0].preprocessed.input_size, self.description.preprocessing)
+        if windows:
+            pixel_values = cut_windows(pixel_values, windows)
         output = self.logits(pixel_values.to(self.device, self.dtype), task)
         synchronise(output)
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):
             start = time.perf_counter()
-            result = self.postprocess(
-                output, index, item.preprocessed, task, threshold, retain_confidence
-            )
+            rules = item.preprocessed, task, threshold, retain_confidence
+            if windows:
+                result = self.merge_windows(output, index, windows, *rules)
+            else:
+                result = self.postprocess(output, index, *rules)
             release_freed_memory(item.image.shape[0] * item.image.shape[1])
             speed = {
                 "preprocess": item.milliseconds,
@@ -319,6 +325,34 @@ class Pipeline:
             original_size=preprocessed.original_size,
             **asdict(self.description.postprocessing),
             threshold=default_threshold(task, threshold),
+            retain_confidence=retain_confidence,
+        )
+
+    def merge_windows(
+        self,
+        output: SegmenterOutput,
+        index: int,
+        windows: list[slice],
+        preprocessed: Preprocessed,
+        task: Task,
+        threshold: float | None,
+        retain_confidence: bool,
+    ) -> Result:
+        """Convert the logits of one image's windows to a result.
+
+        Raises:
+            TaskError: The task is not semantic segmentation.
+        """
+        if task != "semantic":
+            raise TaskError(f"{self.name} segments windows of images: it does semantic only")
+        own = slice(index * len(windows), (index + 1) * len(windows))
+        return segment_windows(
+            output.class_logits[own],
+            output.mask_logits[own],
+            windows,
+            preprocessed,
+            self.description.labels,
+            threshold=threshold,
             retain_confidence=retain_confidence,
         )
 

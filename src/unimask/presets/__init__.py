@@ -1,5 +1,14 @@
 """Published architectures by name, for any classes; no torch import."""
 
+from unimask.presets.eomt import (
+    eomt_dinov2_base,
+    eomt_dinov2_giant,
+    eomt_dinov2_large,
+    eomt_dinov2_small,
+    eomt_dinov3_base,
+    eomt_dinov3_large,
+    eomt_dinov3_small,
+)
 from unimask.presets.networks import (
     IMAGENET_PRESETS,
     PRESETS,
@@ -56,6 +65,13 @@ __all__ = [
     "PIXEL_DECODERS",
     "PRESETS",
     "Dilations",
+    "eomt_dinov2_base",
+    "eomt_dinov2_giant",
+    "eomt_dinov2_large",
+    "eomt_dinov2_small",
+    "eomt_dinov3_base",
+    "eomt_dinov3_large",
+    "eomt_dinov3_small",
     "family_postprocessing",
     "family_tasks",
     "mask2former_lite0",

@@ -19,6 +19,7 @@ from unimask.config import (
 )
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task
+from unimask.presets.eomt import EOMT_PRESETS
 from unimask.presets.parts import BACKBONES, PIXEL_DECODERS
 
 
@@ -277,6 +278,7 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-lite2": mask2former_lite2,
     "oneformer-lite0": oneformer_lite0,
     "unimask-lite0": unimask_lite0,
+    **EOMT_PRESETS,
 }
 
 IMAGENET_PRESETS = ("mask2former-lite0", "mask2former-lite2", "oneformer-lite0", "unimask-lite0")

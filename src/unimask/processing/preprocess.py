@@ -37,8 +37,18 @@ class Preprocessed(NamedTuple):
 
 def input_size(original: Size, config: PreprocessingConfig) -> Size:
     """Compute the resized size: by the edges' lengths or `squash`, limited by `fixed_size`."""
+    if config.square is not None and config.fixed_size is not None and config.squash is None:
+        return square_size(original, config.fixed_size[0], fill=config.square == "windows")
     size = config.squash or scaled_size(original, config)
     return size if config.fixed_size is None else fitting_size(size, config.fixed_size)
+
+
+def square_size(original: Size, side: int, *, fill: bool) -> Size:
+    """Scale a size to fit into a square, or to fill it (EoMT, `training/lightning_module.py`)."""
+    scales = [side / length for length in original]
+    scale = max(scales) if fill else min(scales)
+    height, width = (max(1, round(length * scale)) for length in original)
+    return height, width
 
 
 def fitting_size(size: Size, limit: Size) -> Size:
@@ -70,7 +80,8 @@ def padded_size(size: Size, divisor: int) -> Size:
 def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -> Preprocessed:
     """Resize (bilinear, antialiased when shrinking), normalise, and pad with zeros.
 
-    Padding is added after normalisation at the bottom and right, so that it has the mean colour.
+    Padding is added after normalisation at the bottom and right, so that it has the mean colour;
+    that of squares (`PreprocessingConfig.square`) is black.
     """
     resized, sizes = resize_by_rule(image, config)
     return Preprocessed(normalise(resized, config, sizes[0]), *sizes)
@@ -79,7 +90,7 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
 def preprocess_unnormalised(
     image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig, dtype: torch.dtype
 ) -> Preprocessed:
-    """Resize, and pad with the mean colour, for exported graphs that normalise their input.
+    """Resize, and pad with the mean colour or black, for graphs that normalise their input.
 
     Args:
         image: Image to convert.
@@ -88,6 +99,8 @@ def preprocess_unnormalised(
     """
     resized, sizes = resize_by_rule(image, config)
     mean = torch.tensor(config.mean)
+    if config.square is not None:
+        mean = torch.zeros_like(mean)
     colour = mean if dtype.is_floating_point else mean.round().to(dtype)
     pixel_values = colour.expand(*sizes[0], -1).contiguous()
     pixel_values.numpy()[: sizes[1][0], : sizes[1][1]] = resized
@@ -106,6 +119,8 @@ def resize_by_rule(
     else:
         image = resize_image(image, size, table=table)
     padded = config.fixed_size or padded_size(size, config.size_divisor)
+    if config.square == "windows" and config.squash is None:
+        padded = size
     return image, (padded, size, original)
 
 
@@ -172,12 +187,14 @@ def intensity_table(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "256
 def normalise(
     image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig, padded: Size
 ) -> Float[Tensor, "c i j"]:
-    """Subtract the channels' means, divide by their deviations, and pad with zeros to `padded`.
+    """Subtract the channels' means, divide by their deviations, and pad to `padded`.
 
     Channels are last in memory. A few rows at a time stay in the CPU's cache between the steps.
     """
     height, width, channels = image.shape
     pixel_values = torch.zeros(*padded, channels)
+    if config.square is not None:
+        pixel_values -= torch.tensor(config.mean) / torch.tensor(config.std)  # black
     target = pixel_values[:height, :width].numpy()
     mean, std = (
         np.tile(np.array(values, np.float32), (width, 1)) for values in (config.mean, config.std)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from unimask.config import (
     DiNATConfig,
     FPNPixelDecoderConfig,
+    JointDecoderConfig,
     MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
+    ViTConfig,
 )
 from unimask.label_sets import NUM_CLASSES
 from unimask.labels import LabelSet
@@ -62,7 +64,9 @@ class ModelConfig:
         published = self.publication
         config = preset(self.preset, num_classes or NUM_CLASSES[published.labels])
         queries, pixels = config.transformer_decoder, config.pixel_decoder
-        if published.queries is not None and isinstance(queries, MaskedDecoderConfig):
+        if published.queries is not None and isinstance(
+            queries, MaskedDecoderConfig | JointDecoderConfig
+        ):
             queries = replace(queries, num_queries=published.queries)
         if published.clips and isinstance(queries, MaskedDecoderConfig):
             queries = replace(queries, clips=True)
@@ -71,6 +75,8 @@ class ModelConfig:
         backbone = config.backbone
         if isinstance(backbone, DiNATConfig):
             backbone = with_dilations(backbone, published)
+        if isinstance(backbone, ViTConfig) and published.edge is not None:
+            backbone = replace(backbone, image_size=published.edge)
         return replace(config, backbone=backbone, pixel_decoder=pixels, transformer_decoder=queries)
 
     def preprocessing(self) -> PreprocessingConfig:

@@ -115,6 +115,7 @@ class Publication:
             longest_edge=edge,
             size_divisor=backbone.patch_size,
             fixed_size=(edge, edge),
+            square="windows" if self.tasks == ("semantic",) else "pad",
         )
         return rules.with_channels(backbone.in_channels)
 

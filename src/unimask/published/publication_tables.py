@@ -1,7 +1,7 @@
 """Tables of publications: datasets and tasks, backbones, test settings and files.
 
-Source: the configurations `configs/**/*.yaml` of Mask2Former (commit 9b0651c), OneFormer (4962ef6)
-and MaskFormer (da3e60d). The authors' weight files contain none of this.
+Source: the configurations `configs/**/*.yaml` of Mask2Former (commit 9b0651c), OneFormer (4962ef6),
+MaskFormer (da3e60d) and EoMT (7bd19dd). The authors' weight files contain none of this.
 """
 
 from dataclasses import replace
@@ -180,7 +180,47 @@ CLIPS = (CLIPS_2019, CLIPS_2021)
 their position encodings include time (`mask2former_video`).
 """
 
-PUBLICATIONS = MASK2FORMERS + CLIPS + ONEFORMERS + MASKFORMERS + BASELINES
+EOMT_COCO = Publication(
+    family="eomt", data="coco", task="panoptic", labels="coco_panoptic",
+    backbones=(
+        "dinov2-small", "dinov2-base", "dinov2-large", "dinov2-giant",
+        "dinov3-small", "dinov3-base", "dinov3-large",
+    ),
+    tasks=ALL_TASKS, size=(640, 640), edge=640,
+)  # fmt: skip
+EOMT_COCO_1280 = replace(
+    EOMT_COCO, backbones=("dinov2-large", "dinov2-giant", "dinov3-large"), size=(1280, 1280),
+    edge=1280,
+)  # fmt: skip
+EOMT_COCO_INSTANCE = replace(
+    EOMT_COCO, task="instance", labels="coco_instance",
+    backbones=("dinov2-large", "dinov3-large"), tasks=("instance",),
+)  # fmt: skip
+EOMT_ADE20K = replace(
+    EOMT_COCO, data="ade20k", labels="ade20k", backbones=("dinov2-large", "dinov2-giant"),
+    pretrained_on="coco",
+)  # fmt: skip
+EOMTS = (
+    EOMT_COCO,
+    EOMT_COCO_1280,
+    EOMT_COCO_INSTANCE,
+    replace(EOMT_COCO_INSTANCE, size=(1280, 1280), edge=1280),
+    EOMT_ADE20K,
+    replace(EOMT_ADE20K, size=(1280, 1280), edge=1280),
+    replace(
+        EOMT_COCO, data="ade20k", task="semantic", labels="ade20k",
+        backbones=("dinov2-large", "dinov3-large"), tasks=("semantic",), size=(512, 512),
+        edge=512, queries=100,
+    ),
+    replace(
+        EOMT_COCO, data="cityscapes", task="semantic", labels="cityscapes",
+        backbones=("dinov2-large",), tasks=("semantic",), size=(1024, 1024), edge=1024,
+        queries=100,
+    ),
+)  # fmt: skip
+"""EoMT (commit 7bd19dd), `configs/dinov*/**/*.yaml`: images are squares of the size in the name."""
+
+PUBLICATIONS = MASK2FORMERS + CLIPS + ONEFORMERS + MASKFORMERS + BASELINES + EOMTS
 
 UNPUBLISHED = Publication(
     family="mask2former", data="", task="panoptic", labels="", backbones=(), tasks=ALL_TASKS,

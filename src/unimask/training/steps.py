@@ -13,6 +13,7 @@ from unimask.errors import TrainingError
 from unimask.losses import Losses
 from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
+from unimask.training.mask_annealing import anneal_masks
 from unimask.training.progress import Progress
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
@@ -60,6 +61,7 @@ def update(
     seed = settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank
     torch.manual_seed(seed % 2**63)
     generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
+    anneal_masks(state.network, step / settings.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
     sums: dict[str, float] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.authors import mask2former_names, maskformer_names, oneformer_names
+from unimask.checkpoints.authors import eomt, mask2former_names, maskformer_names, oneformer_names
 from unimask.checkpoints.authors.mask2former_names import (
     IGNORED_NAMES,
     PIXEL_DECODER,
@@ -15,11 +15,13 @@ from unimask.checkpoints.authors.recognition import find_publication_by_size, se
 from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_tensors_and_rest
+from unimask.checkpoints.huggingface.eomt_names import IGNORED_NAMES as EOMT_IGNORED_NAMES
+from unimask.checkpoints.huggingface.eomt_names import eomt_rules
 from unimask.checkpoints.keymap import Rules, to_ours
 from unimask.checkpoints.mask2former_shapes import infer_segmenter
 from unimask.checkpoints.maskformer_shapes import infer_maskformer, is_maskformer
 from unimask.checkpoints.mmdetection.read import is_mmdetection, read_mmdetection
-from unimask.config import MaskedDecoderConfig, SegmenterConfig
+from unimask.config import JointDecoderConfig, MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 
 
@@ -40,12 +42,17 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     try:
         if is_mmdetection(tensors):
             return read_mmdetection(tensors, rest, path)
-        tensors = modernize_names(tensors)
-        check_supported(tensors)
-        read = infer_maskformer if is_maskformer(tensors) else infer_segmenter
-        config = with_clips(read(tensors, path), path)
+        if eomt.is_eomt(tensors):
+            config = eomt.infer_eomt(tensors)
+            tensors = eomt.to_huggingface_names(tensors)
+        else:
+            tensors = modernize_names(tensors)
+            check_supported(tensors)
+            read = infer_maskformer if is_maskformer(tensors) else infer_segmenter
+            config = with_clips(read(tensors, path), path)
         expected = expected_tensors(config, tensors)
-        state = to_ours(tensors, expected, select_rules(config), ignored=IGNORED_NAMES)
+        ignored = (*IGNORED_NAMES, *EOMT_IGNORED_NAMES)
+        state = to_ours(tensors, expected, select_rules(config), ignored=ignored)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     publication, assumed = find_publication_by_size(config, path)
@@ -60,7 +67,12 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
 
 
 def select_rules(config: SegmenterConfig) -> Rules:
-    """Return the rules that map a network's names to those in its authors' files."""
+    """Return the rules that map a network's names to those in its authors' files.
+
+    EoMT's files are converted to the names of the Hugging Face schema before.
+    """
+    if isinstance(config.transformer_decoder, JointDecoderConfig):
+        return eomt_rules(config)
     if config.task_queries is not None:
         return oneformer_names.NAMES
     masked = isinstance(config.transformer_decoder, MaskedDecoderConfig)
@@ -94,8 +106,9 @@ def check_supported(tensors: dict[str, Tensor]) -> None:
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])
         raise CheckpointError(
-            "it is no MaskFormer, Mask2Former or OneFormer: no tensor is called sem_seg_head (but "
-            f"{first}); pass weights of a backbone by --backbone-weights of unimask train"
+            "it is no MaskFormer, Mask2Former, OneFormer or EoMT: no tensor is called sem_seg_head "
+            f"or network.q (but {first}); pass weights of a backbone by --backbone-weights of "
+            "unimask train"
         )
     if f"{PIXEL_DECODER}.mask_features.weight" not in tensors:
         raise CheckpointError(

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
+from unimask.config import (
+    FPNPixelDecoderConfig,
+    JointDecoderConfig,
+    MaskedDecoderConfig,
+    SegmenterConfig,
+    ViTConfig,
+)
 from unimask.errors import CheckpointError
 from unimask.label_sets import NUM_CLASSES, find_label_set
 from unimask.labels import Task
@@ -90,6 +96,9 @@ def candidate_publications(
     family = find_family(config)
     fits = [p for p in PUBLICATIONS if p.labels in labels and p.clips == config.clips]
     same_family = [p for p in fits if p.family == family]
+    if isinstance(config.backbone, ViTConfig):
+        same_size = [p for p in same_family if p.edge == config.backbone.image_size]
+        same_family = same_size or same_family
     if same_family or family == "oneformer":
         return same_family
     return [restrict_tasks(p, config) for p in fits if p.family == fits[0].family]
@@ -105,11 +114,11 @@ def restrict_tasks(publication: Publication, config: SegmenterConfig) -> Publica
 def is_probably_panoptic(config: SegmenterConfig) -> bool:
     """Return whether a network is probably panoptic, where semantic ones have the same labels.
 
-    Among such Mask2Formers only the panoptic ones have 200 queries, among MaskFormers only they
-    have an encoder before their pyramid.
+    Among such Mask2Formers and EoMTs only the panoptic ones have 200 queries, among MaskFormers
+    only they have an encoder before their pyramid.
     """
     pixels, queries = config.pixel_decoder, config.transformer_decoder
-    if isinstance(queries, MaskedDecoderConfig):
+    if isinstance(queries, MaskedDecoderConfig | JointDecoderConfig):
         return queries.num_queries > 100
     return isinstance(pixels, FPNPixelDecoderConfig) and pixels.encoder is not None
 
@@ -121,11 +130,24 @@ def select_by_edge(path: Path, publications: Sequence[Publication]) -> Publicati
     return named[0] if named else publications[0]
 
 
+def has_generic_names(names: Sequence[str]) -> bool:
+    """Return whether names of classes are those of a `transformers` that knows only their number.
+
+    The authors' conversion of EoMTs leaves such names in the folders on the Hub.
+    """
+    return all(re.fullmatch(r"LABEL_\d+", name) for name in names)
+
+
 def find_publication_by_names(
     config: SegmenterConfig, names: Sequence[str], path: Path
 ) -> Publication:
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
-    fits = candidate_publications(config, [find_label_set(names)])
+    labels = [find_label_set(names)]
+    if find_family(config) == "eomt" and has_generic_names(names):
+        named = split_words(path_end(path))
+        labels = [p.labels for p in PUBLICATIONS if p.family == "eomt" and p.dataset & named]
+        labels = [name for name in labels if NUM_CLASSES[name] == config.num_classes]
+    fits = candidate_publications(config, labels)
     if not fits:
         return UNPUBLISHED_CLIPS if config.clips else restrict_tasks(UNPUBLISHED, config)
     if config.task_queries is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from unimask.checkpoints.authors.recognition import has_generic_names
 from unimask.checkpoints.checkpoint import ModelDescription
 from unimask.checkpoints.config_validation import check_postprocessing, check_preprocessing
 from unimask.checkpoints.huggingface.backbones import (
@@ -103,6 +104,8 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
     """
     names, own_values = read_names(config), read_own_values(config)
     known = publication.label_set(len(names))
+    if publication.labels and has_generic_names(names):
+        names = known.names
     things = tuple(thing is True for thing in read_list(own_values, "is_thing", known.is_thing))
     if any(not isinstance(thing, bool) for thing in read_list(own_values, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
@@ -195,6 +198,9 @@ def read_preprocessing(
         longest = preprocessor.get("max_size", default.longest_edge)
         size = {"shortest_edge": size, "longest_edge": longest}
     mean, std = read_normalisation(preprocessor)
+    if default.square is not None:  # as large as the network's training images
+        rules = replace(default, mean=mean or default.mean, std=std or default.std)
+        return check_preprocessing(rules)
     return check_preprocessing(
         PreprocessingConfig(
             shortest_edge=size.get("shortest_edge", default.shortest_edge),
@@ -262,8 +268,9 @@ def write_config(model: ModelDescription) -> Json:
 
 def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:
     """Build the content of preprocessor_config.json."""
+    square = preprocessing.square
     return {
-        "image_processor_type": "Mask2FormerImageProcessor",
+        "image_processor_type": f"{'Eomt' if square else 'Mask2Former'}ImageProcessor",
         "do_resize": True,
         "do_rescale": True,
         "do_normalize": True,
@@ -272,6 +279,7 @@ def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:
         "image_mean": [value / 255 for value in preprocessing.mean],
         "image_std": [value / 255 for value in preprocessing.std],
         "ignore_index": 255,
+        **({"do_pad": square == "pad", "do_split_image": square == "windows"} if square else {}),
     }
 
 
@@ -281,5 +289,5 @@ def write_size(preprocessing: PreprocessingConfig) -> Json:
         return dict(zip(("height", "width"), preprocessing.squash, strict=True))
     return {
         "shortest_edge": preprocessing.shortest_edge,
-        "longest_edge": preprocessing.longest_edge,
+        "longest_edge": None if preprocessing.square == "windows" else preprocessing.longest_edge,
     }

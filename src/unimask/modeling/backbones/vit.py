@@ -76,7 +76,7 @@ class ViT(nn.Module):
             scale = rescale ** (2 * torch.rand(()).item() - 1) if self.training else 1.0
             rotary = rotary_positions(grid, channels, base, scale, patches.device, patches.dtype)
         prefix = torch.cat([self.cls_token, self.registers], dim=1)
-        x = torch.cat([prefix.expand(len(patches), -1, -1), patches], dim=1)
+        x = torch.cat([prefix.expand(patches.shape[0], -1, -1), patches], dim=1)
         for block in self.blocks:
             x = block(x, rotary)
         return PatchTokens(x, grid, (height, width), rotary)

@@ -81,7 +81,7 @@ class JointDecoder(nn.Module):
             auxiliary: Whether to return the predictions before each block too.
             factored: Ignored: the mask features of blocks differ, and masks are computed.
         """
-        queries = self.queries.expand(len(tokens.features), -1, -1)
+        queries = self.queries.expand(tokens.features.shape[0], -1, -1)
         x, earlier = torch.cat([queries, tokens.features], dim=1), []
         for block, prob in zip(self.blocks, self.mask_probs, strict=True):
             blocked = None

@@ -6,7 +6,7 @@ scores are averaged. They are computed in strips of rows, so that they are never
 image.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,10 +59,20 @@ def mean_semantic_map(
             "scores" of semantic-only checkpoints).
         threshold: Minimum share, below which a pixel gets no class (-1); None for no minimum.
     """
-    num_classes = views[0].class_logits.shape[1] - 1
+    strips = mean_scores(views, size, resize_scores=resize_scores)
+    return best_classes(strips, size, views[0].class_logits.shape[1] - 1, threshold)
+
+
+def best_classes(
+    strips: Iterable[tuple[slice, Float[Tensor, "k r w"]]],
+    size: Size,
+    num_classes: int,
+    threshold: float | None,
+) -> tuple[Integer[np.ndarray, "w h"], ShareMap]:
+    """Return the transposed map of the best classes, and their shares; see `mean_semantic_map`."""
     labels = torch.empty(size[::-1], dtype=label_map_dtype(num_classes))
     codes = np.empty(size[::-1], np.uint16)
-    for rows, scores in mean_scores(views, size, resize_scores=resize_scores):
+    for rows, scores in strips:
         best, classes = scores.max(0)
         shares = best / scores.sum(0).clamp(min=torch.finfo(best.dtype).tiny)
         if threshold is not None:

@@ -3,6 +3,7 @@
 import math
 
 from unimask.config import (
+    JointDecoderConfig,
     LossConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
@@ -61,4 +62,4 @@ def count_layers(network: SegmenterConfig) -> int:
     decoder = network.transformer_decoder
     if isinstance(decoder, PerPixelConfig):
         return 1
-    return decoder.num_layers + isinstance(decoder, MaskedDecoderConfig)
+    return decoder.num_layers + isinstance(decoder, MaskedDecoderConfig | JointDecoderConfig)

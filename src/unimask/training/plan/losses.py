@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from unimask.checkpoints import ModelDescription
-from unimask.config import CriterionConfig, MaskedDecoderConfig
+from unimask.config import CriterionConfig, JointDecoderConfig, MaskedDecoderConfig
 
 SMALL, MAX_FACTOR = 0.1, 4.0
 """Side of objects, as a share of the crop's side, up to which they are expected to be many; and
@@ -25,7 +25,7 @@ classes are learned more slowly.
 
 def samples_points(model: ModelDescription) -> bool:
     """Return whether a network is trained with losses at sampled points."""
-    return isinstance(model.config.transformer_decoder, MaskedDecoderConfig)
+    return isinstance(model.config.transformer_decoder, MaskedDecoderConfig | JointDecoderConfig)
 
 
 def selects_queries(model: ModelDescription) -> bool:

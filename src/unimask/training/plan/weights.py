@@ -20,6 +20,7 @@ from unimask.training.plan.queries import fixed_queries
 QUERY_TABLES = (
     "transformer_decoder.queries.features",
     "transformer_decoder.queries.positions",
+    "transformer_decoder.queries",
     "transformer_decoder.query_positions.weight",
 )
 """Names of the tensors with one row per query."""

@@ -1,12 +1,14 @@
 """Files of EoMT's authors, written by renaming the tensors of `transformers`."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from parity.theirs import assert_same_logits, random_weights
 
 from unimask.checkpoints.authors.eomt import infer_eomt
+from unimask.checkpoints.authors.eomt_dinov3 import infer_eomt_dinov3
 from unimask.checkpoints.authors.read import read_authors
 from unimask.checkpoints.huggingface.eomt import write_buffers
 from unimask.checkpoints.huggingface.eomt_names import eomt_rules
@@ -119,12 +121,82 @@ def test_missing_tensors_are_named(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_differences_to_dinov3_are_refused(tmp_path):
-    state = to_authors(build_theirs().state_dict())
-    state["network.encoder.backbone.patch_embed.cls_token"] = torch.zeros(1, 1, 128)
-    torch.save(state, tmp_path / "model.bin")
-    with pytest.raises(CheckpointError, match="differences to DINOv3"):
-        read_authors(tmp_path / "model.bin")
+def build_dinov3(**changes: object) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Build a DINOv3 and an EoMT on DINOv3, both with random weights."""
+    values = {
+        "hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 2,
+        "intermediate_size": 160, "num_register_tokens": 4, "layer_norm_eps": 1e-5,
+        "patch_size": 16,
+    }  # fmt: skip
+    base = transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**values)).eval()
+    config = transformers.EomtDinov3Config(
+        **values, image_size=512, num_blocks=2, num_queries=5, num_labels=150
+    )
+    theirs = transformers.EomtDinov3ForUniversalSegmentation(config).eval()
+    random_weights(base)
+    random_weights(theirs)
+    theirs.attn_mask_probs.zero_()
+    return base, theirs
+
+
+def differences(base: torch.nn.Module, theirs: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Subtract a DINOv3 from an EoMT, under the authors' names."""
+    own = {
+        re.sub(r"^(model\.)?layer\.", "layers.", name).replace("norm.", "layernorm.", 1)
+        if name.startswith("norm.")
+        else re.sub(r"^(model\.)?layer\.", "layers.", name): tensor
+        for name, tensor in base.state_dict().items()
+    }
+    result = {}
+    for name, tensor in theirs.state_dict().items():
+        if name.startswith("criterion"):
+            result[name] = tensor
+        elif name in own:
+            inner = re.sub(r"^embeddings\.", "patch_embed.", name)
+            inner = re.sub(r"^layers\.", "blocks.", inner).replace("layernorm.", "norm.")
+            result[f"network.encoder.backbone.{inner}"] = tensor - own[name]
+        else:
+            result |= to_authors({name: tensor})
+    return result | {"network.attn_mask_probs": torch.full((2,), -1.0)}
+
+
+@torch.no_grad()
+def test_differences_are_added_to_the_dinov3_beside_them(tmp_path):
+    folder = tmp_path / "ade_semantic_eomt_large_512_dinov3"
+    folder.mkdir()
+    base, theirs = build_dinov3()
+    torch.save(differences(base, theirs), folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"put model\.safetensors of facebook/dinov3"):
+        read_authors(folder / "pytorch_model.bin")
+    base.save_pretrained(folder)
+    checkpoint, assumed = read_authors(folder / "pytorch_model.bin")
+    assert assumed is None and checkpoint.description.tasks == ("semantic",)
+    assert checkpoint.description.preprocessing.fixed_size == (512, 512)
+    ours = build_segmenter(checkpoint.description.config).eval()
+    ours.load_state_dict(checkpoint.state)
+    images = torch.randn(1, 3, 512, 512, generator=torch.Generator().manual_seed(1))
+    expected, found = theirs(images), ours(images)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.startswith("eomt-dinov3")])
+def test_published_architectures_on_dinov3_are_inferred_from_shapes(name):
+    config = preset(name, 133)
+    state = to_theirs(build_skeleton(config).state_dict(), eomt_rules(config))
+    path = Path("/coco_panoptic_eomt_640_dinov3/pytorch_model.bin")
+    assert infer_eomt_dinov3(state | write_buffers(config), path) == config
+
+
+def test_another_dinov3_is_refused(tmp_path):
+    base, theirs = build_dinov3()
+    torch.save(differences(base, theirs), tmp_path / "pytorch_model.bin")
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=64, num_hidden_layers=4, num_attention_heads=2, intermediate_size=160
+    )
+    transformers.DINOv3ViTModel(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="another network"):
+        read_authors(tmp_path / "pytorch_model.bin")
 
 
 @torch.no_grad()

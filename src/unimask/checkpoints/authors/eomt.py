@@ -1,7 +1,7 @@
-"""EoMT's files of its authors: tensor names, and the configuration that their shapes show.
+"""EoMT's files of its authors on DINOv2: tensor names, and the configuration from shapes.
 
 Their names are first converted to those of the Hugging Face schema. Every DINOv2 has heads of 64
-channels. Files of networks on DINOv3 contain differences to DINOv3's own weights.
+channels. `eomt_dinov3.py` reads the files of networks on DINOv3.
 """
 
 import math
@@ -13,7 +13,6 @@ from unimask.checkpoints.backbone_shapes import count_modules, tensor_shape
 from unimask.checkpoints.huggingface.eomt import MASK_PROBS, read_mask_probs
 from unimask.checkpoints.keymap import Rules, to_theirs
 from unimask.config import JointDecoderConfig, NoPixelDecoderConfig, SegmenterConfig, ViTConfig
-from unimask.errors import CheckpointError
 from unimask.presets.eomt import HEAD_CHANNELS
 
 QUERIES = "network.q.weight"
@@ -100,14 +99,8 @@ def infer_eomt(tensors: Mapping[str, Tensor]) -> SegmenterConfig:
     """Derive the configuration from the authors' tensors.
 
     Raises:
-        CheckpointError: A tensor is missing, its shape fits no such network, or the tensors are
-            differences to those of DINOv3.
+        CheckpointError: A tensor is missing, or its shape fits no such network.
     """
-    if f"{VIT}.patch_embed.cls_token" in tensors:
-        raise CheckpointError(
-            "it contains differences to DINOv3's weights, which are not supported: load a folder "
-            "of transformers (eomt_dinov3)"
-        )
     num_queries, dim = tensor_shape(tensors, QUERIES, 2)
     num_layers = tensor_shape(tensors, f"network.{MASK_PROBS}", 1)[0]
     patch = tensor_shape(tensors, f"{VIT}.patch_embed.proj.weight", 4)

@@ -5,7 +5,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.authors import eomt, mask2former_names, maskformer_names, oneformer_names
+from unimask.checkpoints.authors import (
+    eomt,
+    eomt_dinov3,
+    mask2former_names,
+    maskformer_names,
+    oneformer_names,
+)
 from unimask.checkpoints.authors.mask2former_names import (
     IGNORED_NAMES,
     PIXEL_DECODER,
@@ -42,7 +48,10 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     try:
         if is_mmdetection(tensors):
             return read_mmdetection(tensors, rest, path)
-        if eomt.is_eomt(tensors):
+        if eomt.is_eomt(tensors) and eomt_dinov3.holds_differences(tensors):
+            tensors = eomt_dinov3.add_base(tensors, path)
+            config = eomt_dinov3.infer_eomt_dinov3(tensors, path)
+        elif eomt.is_eomt(tensors):
             config = eomt.infer_eomt(tensors)
             tensors = eomt.to_huggingface_names(tensors)
         else:

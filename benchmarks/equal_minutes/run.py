@@ -7,9 +7,10 @@
 DATA is a dataset as its authors publish it; `benchmarks/splits` has the lists of images, except for
 nuclei, whose folder has the splits `train` and `val`. Each system trains in its own process with
 its own defaults, then writes its results for the validation images as files, which
-`unimask.evaluate` scores. PYTHON is the interpreter of an environment with `ultralytics` or
-`stardist`, which need other packages than unimask. OUT gets `equal_minutes.json`; a system that it
-contains is not trained again.
+`unimask.evaluate` scores. Where the metric ignores the scores of instances, the files hold those
+that the system returns by default. PYTHON is the interpreter of an environment with `ultralytics`,
+or with `stardist` and `tensorflow-cpu`, which need other packages than unimask. OUT gets
+`equal_minutes.json`; a system that it contains is not trained again.
 """
 
 import argparse
@@ -19,39 +20,47 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import unimask
+from benchmarks.equal_minutes.coco_rows import paint
 from benchmarks.splits.write import write
 from unimask.datasets import open_dataset
 from unimask.formats.atomic import atomic_path
-
-FOLDER = Path(__file__).parent
+from unimask.metrics import MatchedPrecision
 
 
 class Case(NamedTuple):
-    """Task and metric of a dataset, and the format in which other systems read it."""
+    """Task and metric of a dataset, and the format and the instances of other systems.
+
+    `instances` is "all" if the metric ranks instances by their scores, and "confident" if it
+    ignores scores, so that each system decides which instances it returns.
+    """
 
     task: str
     metric: str
     form: str
+    instances: str = "all"
 
 
 CASES = {
     "camvid": Case("semantic", "mIoU", "semantic"),
     "aerial": Case("semantic", "mIoU", "semantic"),
     "carparts": Case("instance", "AP", "yolo"),
-    "nuclei": Case("instance", "AP_match@0.50", "yolo"),
+    "nuclei": Case("instance", "AP_match@0.50", "yolo", "confident"),
 }
 
 SYSTEMS = {
     "pretrained": "unimask, ImageNet weights",
     "scratch": "unimask, from scratch",
     "yolo": "Ultralytics nano, from scratch",
+    "yolo256": "Ultralytics nano at 256 pixels, from scratch",
     "transformers": "transformers' example, from scratch",
     "stardist": "StarDist, from scratch",
 }
+"""Systems by name; one at 256 pixels, because that is the default of unimask on a CPU."""
 
 
 def prepare(name: str, source: Path, out: Path) -> tuple[Path, Path]:
@@ -70,14 +79,18 @@ def prepare(name: str, source: Path, out: Path) -> tuple[Path, Path]:
 
 def command(system: str, name: str, paths: dict[str, Path], options: Any) -> list[str]:
     """Return the command that trains a system and writes its results."""
-    minutes, task = str(options.minutes), CASES[name].task
-    common = [str(paths["out"]), task, minutes]
-    data, form = str(paths["data"]), str(paths["form"])
+    case = CASES[name]
+    data, form, out = (str(paths[key]) for key in ("data", "form", "out"))
+    module = "benchmarks.equal_minutes."
+    rest = [out, case.task, str(options.minutes)]
     if system in ("pretrained", "scratch"):
-        return [sys.executable, "-m", "benchmarks.equal_minutes.ours", data, *common, system]
+        return [sys.executable, "-m", module + "ours", data, *rest, system]
     if system == "transformers":
-        return [sys.executable, "-m", "benchmarks.equal_minutes.transformers_peer", data, *common]
-    return [getattr(options, system), str(FOLDER / f"{system}_peer.py"), form, *common]
+        return [sys.executable, "-m", module + "transformers_peer", data, *rest, case.instances]
+    if system == "stardist":
+        return [options.stardist, "-m", module + "stardist_peer", data, *rest]
+    side = ["256"] if system == "yolo256" else []
+    return [options.yolo, "-m", module + "yolo_peer", form, *rest, case.instances, *side]
 
 
 def train(system: str, name: str, paths: dict[str, Path], options: Any) -> dict[str, Any]:
@@ -92,30 +105,45 @@ def train(system: str, name: str, paths: dict[str, Path], options: Any) -> dict[
         )  # fmt: skip
     case = CASES[name]
     facts = json.loads((paths["out"] / "facts.json").read_text())
-    report = score(paths["data"], paths["out"], case)
     return {
         "dataset": name,
         "images": len(open_dataset(paths["data"], "val")),
         "system": SYSTEMS[system],
         "metric": case.metric,
-        "score": report["metrics"][case.metric],
+        "score": score(paths["data"], paths["out"], case),
         "minutes": options.minutes,
         "minutes with start and prediction": round((time.perf_counter() - start) / 60, 1),
         **facts,
     }
 
 
-def score(data: Path, out: Path, case: Case) -> dict[str, Any]:
+def score(data: Path, out: Path, case: Case) -> float:
     """Score the weights of a run of ours, or the result files of another system."""
-    weights = out / "run" / "weights" / "last"
+    weights, files = out / "run" / "weights" / "last", out / "results"
+    if case.instances == "confident" and not weights.exists():
+        return score_confident(data, files / "results.json", case.metric)
+    report: dict[str, Any]
     if weights.exists():
-        return unimask.evaluate(data, weights, task=case.task, device="cpu")
-    files = out / "results"
-    if case.task == "instance":
-        return unimask.evaluate(
-            data, results=files / "results.json", categories="labels", task=case.task
-        )
-    return unimask.evaluate(data, results=files, task=case.task)
+        report = unimask.evaluate(data, weights, task=case.task, device="cpu")
+    elif case.task == "instance":
+        results = files / "results.json"
+        report = unimask.evaluate(data, results=results, categories="labels", task=case.task)
+    else:
+        report = unimask.evaluate(data, results=files, task=case.task)
+    return report["metrics"][case.metric]
+
+
+def score_confident(data: Path, results: Path, metric: str) -> float:
+    """Score all instances of a result file, whatever their scores, by a metric without ranks."""
+    found = defaultdict(list)
+    for row in json.loads(results.read_text()):
+        found[row["image_id"]].append(row)
+    matched, dataset = MatchedPrecision(), open_dataset(data, "val")
+    for index, path in enumerate(dataset.paths):
+        sample = dataset[index]
+        (truth,) = sample.id_maps
+        matched.update(paint(found[Path(path).name], sample.size), truth)
+    return matched.compute()[metric] or 0.0
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,9 +1,10 @@
 """Train Mask2Former by the example of `transformers` for some minutes, and write its results.
 
-    python -m benchmarks.equal_minutes.transformers_peer DATA OUT TASK MINUTES
+    python -m benchmarks.equal_minutes.transformers_peer DATA OUT TASK MINUTES all|confident
 
 The architecture, image size, batch size, learning rate and schedule are those of the example; its
-pretrained weights come from a hub, so the network starts from random weights here. Install
+pretrained weights come from a hub, so the network starts from random weights here. `confident`
+writes only the instances that its post-processing returns by default. Install
 `benchmarks/requirements.txt` first.
 """
 
@@ -11,18 +12,19 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 from PIL import Image
-from pycocotools import mask as run_length
 from torch import nn
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 from transformers.models.mask2former.image_processing_pil_mask2former import (
     Mask2FormerImageProcessorPil,
 )
 
+from benchmarks.equal_minutes.coco_rows import instance_row
 from benchmarks.training.transformers_example import VOID, Images, Recipe, augmentation, train
 from unimask.datasets import Dataset, open_dataset
 
@@ -65,8 +67,9 @@ def write_results(
     model: nn.Module,
     processor: Mask2FormerImageProcessorPil,
     dataset: Dataset,
-    task: str,
     out: Path,
+    task: str,
+    options: dict[str, Any],
 ) -> None:
     """Write the example's own post-processing as label maps or COCO results."""
     model.eval()
@@ -81,23 +84,16 @@ def write_results(
             Image.fromarray(found.numpy().astype(np.uint8)).save(out / f"{Path(path).stem}.png")
             continue
         (found,) = processor.post_process_instance_segmentation(
-            output, threshold=0.0, target_sizes=[sample.size], return_binary_maps=True
+            output, target_sizes=[sample.size], return_binary_maps=True, **options
         )
         for mask, segment in zip(found["segmentation"], found["segments_info"], strict=True):
-            rle = run_length.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
-            rows.append(
-                {
-                    "image_id": Path(path).name,
-                    "category_id": segment["label_id"],
-                    "score": segment["score"],
-                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},  # pyright: ignore
-                }
-            )
+            name, label = Path(path).name, segment["label_id"]
+            rows.append(instance_row(name, label, segment["score"], mask.numpy()))
     if task != "semantic":
         (out / "results.json").write_text(json.dumps(rows))
 
 
-def main(data: Path, out: Path, task: str, minutes: float) -> None:
+def main(data: Path, out: Path, task: str, minutes: float, instances: str) -> None:
     """Train, and write results in the format of the task."""
     train_set, val_set = open_dataset(data, "train"), open_dataset(data, "val")
     side = {"height": SIDE, "width": SIDE}
@@ -114,9 +110,10 @@ def main(data: Path, out: Path, task: str, minutes: float) -> None:
         "version": transformers.__version__,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
-    write_results(model, processor, val_set, task, out / "results")
+    options = {"threshold": 0.0} if instances == "all" else {}
+    write_results(model, processor, val_set, out / "results", task, options)
     (out / "facts.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]), sys.argv[5])

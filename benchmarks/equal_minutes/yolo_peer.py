@@ -1,10 +1,12 @@
 """Train an Ultralytics nano network for some minutes with its defaults, and write its results.
 
-    PYTHON benchmarks/equal_minutes/yolo_peer.py DATA OUT TASK MINUTES
+    PYTHON -m benchmarks.equal_minutes.yolo_peer DATA OUT TASK MINUTES all|confident [SIDE]
 
 It runs in an environment with `ultralytics` and without unimask. DATA has the YOLO layout for
 instances, and `SPLIT/images` and `SPLIT/masks` with `classes.json` for semantic segmentation. The
-network is built from the package's configuration file, without pretrained weights.
+network is built from the package's configuration file, without pretrained weights. `confident`
+writes only the instances that the package returns by default. SIDE is the size of images in pixels
+in training and prediction.
 """
 
 import json
@@ -12,12 +14,17 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ultralytics  # pyright: ignore[reportMissingImports]
 from PIL import Image
-from pycocotools import mask as run_length
 from ultralytics import YOLO  # pyright: ignore[reportMissingImports]
+
+from benchmarks.equal_minutes.coco_rows import instance_row
+
+SIDE = 640
+"""Default size of images of the package in pixels."""
 
 MIN_SCORE = 0.001
 """Minimum score of an instance, as in the package's own validation."""
@@ -39,60 +46,62 @@ def semantic_data(data: Path, out: Path) -> Path:
     return path
 
 
-def write_maps(model: YOLO, images: Path, out: Path) -> None:
+def write_maps(model: YOLO, images: Path, out: Path, side: int) -> None:
     """Write a label map per image."""
     out.mkdir()
     for path in sorted(images.iterdir()):
-        found = model.predict(str(path), verbose=False)[0]
+        found = model.predict(str(path), imgsz=side, verbose=False)[0]
         values = found.semantic_mask.data.cpu().numpy().astype(np.uint8)
         Image.fromarray(values.squeeze()).save(out / f"{path.stem}.png")
 
 
-def write_instances(model: YOLO, images: Path, out: Path) -> None:
-    """Write all instances as COCO results, with file names as image ids."""
+def write_instances(model: YOLO, images: Path, out: Path, options: dict[str, Any]) -> None:
+    """Write instances as COCO results, with file names as image ids."""
     out.mkdir()
     rows = []
     for path in sorted(images.iterdir()):
-        found = model.predict(str(path), conf=MIN_SCORE, retina_masks=True, verbose=False)[0]
+        found = model.predict(str(path), retina_masks=True, verbose=False, **options)[0]
         if found.masks is None:
             continue
         for mask, score, label in zip(
             found.masks.data.cpu().numpy(), found.boxes.conf, found.boxes.cls, strict=True
         ):
-            rle = run_length.encode(np.asfortranarray(mask.astype(np.uint8)))
-            rows.append(
-                {
-                    "image_id": path.name,
-                    "category_id": int(label),
-                    "score": float(score),
-                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},  # pyright: ignore
-                }
-            )
+            rows.append(instance_row(path.name, int(label), float(score), mask))
     (out / "results.json").write_text(json.dumps(rows))
 
 
-def main(data: Path, out: Path, task: str, minutes: float) -> None:
+def main(data: Path, out: Path, task: str, minutes: float, instances: str, side: int) -> None:
     """Train, and write results in the format of the task."""
     is_semantic = task == "semantic"
     described = semantic_data(data, out / "data") if is_semantic else next(data.glob("*.yaml"))
     model = YOLO("yolo26n-sem.yaml" if is_semantic else "yolo26n-seg.yaml")
+    options = {"time": minutes / 60, "imgsz": side, "device": "cpu", "project": str(out.resolve())}
     begin = time.perf_counter()
-    model.train(
-        data=str(described.resolve()), time=minutes / 60, device="cpu", project=str(out.resolve())
-    )
+    model.train(data=str(described.resolve()), **options)
     facts = {
         "minutes of training": round((time.perf_counter() - begin) / 60, 2),
+        "side": side,
         "version": ultralytics.__version__,
         "parameters": sum(p.numel() for p in model.model.parameters()),
     }
-    weights = next(out.rglob("best.pt"))
-    trained = YOLO(weights)
+    trained = YOLO(next(out.rglob("best.pt")))
     if is_semantic:
-        write_maps(trained, data / "val" / "images", out / "results")
+        write_maps(trained, data / "val" / "images", out / "results", side)
     else:
-        write_instances(trained, data / "images" / "val", out / "results")
+        confidence = {"conf": MIN_SCORE} if instances == "all" else {}
+        images = data / "images" / "val"
+        write_instances(trained, images, out / "results", {"imgsz": side, **confidence})
     (out / "facts.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
+    arguments = sys.argv[1:]
+    side = int(arguments[5]) if len(arguments) > 5 else SIDE
+    main(
+        Path(arguments[0]),
+        Path(arguments[1]),
+        arguments[2],
+        float(arguments[3]),
+        arguments[4],
+        side,
+    )

@@ -32,6 +32,7 @@ HUGE = 10**40
         ("num_queries", (0, HUGE)),
         ("learning_rate", (0, 0.0, -1e-4, INF, -INF, NAN)),
         ("backbone_rate", (-0.1, INF, NAN)),
+        ("layer_decay", (0, 1.1, NAN)),
         ("weight_decay", (-1.0, INF, NAN)),
         ("clip_norm", (0, -1.0, INF, NAN)),
         ("ema_decay", (-0.1, 1.0, NAN, INF)),

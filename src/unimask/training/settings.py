@@ -26,6 +26,9 @@ class TrainingSettings:
             images.
         learning_rate: Peak learning rate of all parameters outside the backbone.
         backbone_rate: Factor on the learning rate of a pretrained backbone.
+        layer_decay: Factor on the learning rate from each layer of a pretrained backbone to the one
+            before it (layer-wise learning rate decay), which lets early layers change less. 1 for
+            one rate.
         freeze: Part of the network that is not trained: "backbone", which must be pretrained, or
             "none". Steps are faster and take less memory; useful for few images.
         backbone: Backbone instead of the preset's: "convnext-tiny" or another published one, or
@@ -93,6 +96,7 @@ class TrainingSettings:
     accumulate: int = 1
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
+    layer_decay: float = 1.0
     freeze: Literal["none", "backbone"] = "none"
     backbone: str | None = None
     pixel_decoder: str | None = None
@@ -166,6 +170,7 @@ WHOLE = {
 REAL = {
     "learning_rate": (0.0, math.inf, "a positive number"),
     "backbone_rate": (0.0, math.inf, "0 or a positive number"),
+    "layer_decay": (math.nextafter(0.0, 1.0), 1.0, "a factor above 0, at most 1"),
     "weight_decay": (0.0, math.inf, "0 or a positive number"),
     "clip_norm": (0.0, math.inf, "a positive number"),
     "ema_decay": (0.0, math.nextafter(1.0, 0.0), "0 or a share below 1"),

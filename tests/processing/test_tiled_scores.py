@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import distance_transform_edt
 
 from unimask import postprocess
-from unimask.processing.tiled.scores import MAX_LEFT_OUT, TileLogits, semantic_scores
+from unimask.processing.tiled.scores import (
+    MAX_LEFT_OUT,
+    TileLogits,
+    semantic_scores,
+    stuff_scores,
+)
 
 
 @pytest.mark.parametrize("resize", ["masks", "scores"])
@@ -61,3 +67,32 @@ def test_scores_in_blocks_equal_those_of_whole_maps(resize_scores):
     assert classes == (0, 1, 2, 3)
     assert (scores - expected).abs().max() < MAX_LEFT_OUT
     assert (scores - expected).abs().mean() < 1e-3
+
+
+@pytest.mark.parametrize("pixels", [(160, 240), (1000, 1500), (70, 100)])
+def test_stuff_borders_are_those_of_scores_at_every_pixel(pixels):
+    random = torch.Generator().manual_seed(2)
+    class_logits = 4 * torch.randn(12, 6, generator=random)
+    blobs = 8 * torch.randn(1, 12, 6, 8, generator=random)
+    mask_logits = F.interpolate(blobs, (41, 61), mode="bilinear")[0]
+    tile = TileLogits(class_logits, mask_logits, (164, 244), (160, 240), pixels)
+    is_thing = (False, True, False, True, False)
+    classes, scores = stuff_scores(tile, is_thing)
+    every, exact = semantic_scores(tile, resize_scores=False, with_total=False)
+    others = exact[[is_thing[label] for label in every]].amax(0)
+    expected = torch.cat([exact[[not is_thing[label] for label in every]], others[None]])
+
+    assert classes == (0, 2, 4, 5)
+    assert scores.shape == expected.shape
+    differing = scores.argmax(0) != expected.argmax(0)
+    assert differing.float().mean() < 0.01
+    cell = torch.tensor(pixels) / torch.tensor([40, 60])
+    assert distance_to_border(expected.argmax(0))[differing.numpy()].max(initial=0) <= cell.max()
+
+
+def distance_to_border(labels: torch.Tensor) -> np.ndarray:
+    values = labels.numpy()
+    borders = np.zeros(values.shape, bool)
+    borders[1:] |= values[1:] != values[:-1]
+    borders[:, 1:] |= values[:, 1:] != values[:, :-1]
+    return distance_transform_edt(~borders)

@@ -1,5 +1,6 @@
 """Class scores of every pixel of a tile, to be blended with those of other tiles."""
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,6 +22,11 @@ MAX_LEFT_OUT = 2.0**-8
 
 BLOCK = 64
 """Side in pixels of the blocks of a tile, each of which is computed with the queries it needs."""
+
+STUFF_DENSITY = 2
+"""Number of scores of stuff per mask logit along each axis. Between mask logits, masks are only
+interpolated, so that more scores hardly change the borders of stuff.
+"""
 
 
 class TileLogits(NamedTuple):
@@ -78,7 +84,7 @@ def semantic_scores(tile: TileLogits, *, resize_scores: bool, with_total: bool) 
         names, probs = [*names, tile.class_logits.shape[1] - 1], torch.cat([probs, totals[None]])
     resizer = tile.resizer_to(tile.input_size if resize_scores else tile.original_size)
     maps = block_scores(probs, tile.mask_logits, resizer, activation)
-    return ClassScores(tuple(names), scaled(maps, tile) if resize_scores else maps)
+    return ClassScores(tuple(names), resized(maps, tile.original_size) if resize_scores else maps)
 
 
 def block_scores(
@@ -135,13 +141,25 @@ def relevant_queries(probs: Float[Tensor, "k q"], peaks: Float[Tensor, " q"]) ->
 
 
 def stuff_scores(tile: TileLogits, is_thing: tuple[bool, ...]) -> ClassScores:
-    """Return the semantic scores of stuff in a tile, and as one more class the best of things."""
-    classes, maps = semantic_scores(tile, resize_scores=False, with_total=False)
+    """Return the semantic scores of stuff in a tile, and as one more class the best of things.
+
+    They are computed at up to `STUFF_DENSITY` scores per mask logit along each axis, and resized to
+    the pixels.
+    """
+    logits_size = tile.mask_logits.shape[1:]
+    sides = zip(tile.original_size, logits_size, tile.input_size, tile.padded_size, strict=True)
+    rows, columns = (
+        min(pixels, math.ceil(STUFF_DENSITY * logits * used / padded))
+        for pixels, logits, used, padded in sides
+    )
+    coarse = tile._replace(original_size=(rows, columns))
+    classes, maps = semantic_scores(coarse, resize_scores=False, with_total=False)
     things = [index for index, label in enumerate(classes) if is_thing[label]]
     stuff = [index for index, label in enumerate(classes) if not is_thing[label]]
     best = maps[things].amax(0) if things else torch.zeros_like(maps[0])
     names = (*(classes[index] for index in stuff), len(is_thing))
-    return ClassScores(names, torch.cat([maps[stuff], best[None]]))
+    scores = torch.cat([maps[stuff], best[None]])
+    return ClassScores(names, resized(scores, tile.original_size))
 
 
 def accepted_stuff(
@@ -160,8 +178,8 @@ def accepted_stuff(
     return ClassScores((*(segment.label_id for segment in stuff), len(is_thing)), scores)
 
 
-def scaled(maps: Float[Tensor, "c h w"], tile: TileLogits) -> Float[Tensor, "c i j"]:
-    """Resize maps of the size of the input to the pixels of the tile."""
-    if tile.input_size == tile.original_size:
+def resized(maps: Float[Tensor, "c h w"], size: Size) -> Float[Tensor, "c i j"]:
+    """Resize maps to a size in pixels."""
+    if maps.shape[1:] == size:
         return maps
-    return F.interpolate(maps[None], tile.original_size, mode="bilinear", align_corners=False)[0]
+    return F.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]

@@ -4,7 +4,8 @@
 
 Each FOLDER is a dataset with the fixed split of its name (`benchmarks/splits`). `light_trials.json`
 beside this file holds the trials: the datasets, the model, and the options of `unimask.train` that
-differ from the common ones, 300 steps of 4 crops of 256 pixels in float32. OUT gets the runs; a
+differ from the common ones, 300 steps of 4 crops of 256 pixels in float32. Car parts are trained
+for instances, the others for their own task. OUT gets the runs; a
 finished run is not repeated and an interrupted one is resumed. Scores are those of the last weights
 on the validation images. `OUT/light_trials.json` lists the results, `OUT/light_trials.txt` shows
 them as a table.
@@ -20,6 +21,7 @@ from rich.table import Table
 
 import unimask
 from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
 from unimask.formats.atomic import atomic_path
 from unimask.training.run_folder import RunFolder
 
@@ -37,20 +39,27 @@ COMMON = {
 }
 
 
-def options_of(trial: dict[str, Any]) -> dict[str, Any]:
+TASKS = {"carparts": "instance"}
+"""Tasks that differ from the most general one that the labels allow."""
+
+
+def options_of(trial: dict[str, Any], data: str) -> dict[str, Any]:
     """Return the options of a trial; `num_points` is the number of points of the default losses."""
-    options = COMMON | trial.get("options", {})
+    options = COMMON | {"task": TASKS.get(data)} | trial.get("options", {})
+    if "augmentation" in options:
+        options["augmentation"] = Augmentation(crop=options["size"], **options["augmentation"])
     points = options.pop("num_points", None)
     if points is not None:
         options["criterion"] = CriterionConfig(num_points=points)
     return options
 
 
-def run(name: str, trial: dict[str, Any], data: Path, out: Path) -> dict[str, Any]:
+def run(name: str, trial: dict[str, Any], dataset: tuple[str, Path], out: Path) -> dict[str, Any]:
     """Run or resume a trial on a dataset, and return its row of the results."""
-    folder = out / f"{name}_{data.name}"
+    data_name, data = dataset
+    folder = out / f"{name.replace(' ', '_')}_{data_name}"
     rows = RunFolder(folder).rows() if folder.is_dir() else []
-    options = options_of(trial)
+    options = options_of(trial, data_name)
     if not rows or int(rows[-1]["step"]) < options["steps"] or not rows[-1]["score"]:
         if (folder / "state.pt").is_file():
             unimask.train(out=folder, resume=True, quiet=True)
@@ -60,7 +69,7 @@ def run(name: str, trial: dict[str, Any], data: Path, out: Path) -> dict[str, An
     last = rows[-1]
     return {
         "trial": name,
-        "data": data.name,
+        "data": data_name,
         "model": trial["model"],
         "options": trial.get("options", {}),
         "metric": last["metric"],
@@ -100,7 +109,7 @@ def main() -> None:
         for name in trials[trial]["data"]:
             if name not in folders:
                 continue
-            results.append(run(trial, trials[trial], Path(folders[name]), options.out))
+            results.append(run(trial, trials[trial], (name, Path(folders[name])), options.out))
             print(json.dumps(results[-1]), flush=True)
             with atomic_path(options.out / "light_trials.json") as path:
                 path.write_text(json.dumps(results, indent=1) + "\n")

@@ -24,6 +24,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import unimask
 from benchmarks.equal_minutes.coco_rows import paint
 from benchmarks.splits.write import write
@@ -141,7 +143,9 @@ def score_confident(data: Path, results: Path, metric: str) -> float:
     matched, dataset = MatchedPrecision(), open_dataset(data, "val")
     for index, path in enumerate(dataset.paths):
         sample = dataset[index]
-        (truth,) = sample.id_maps
+        (ids,) = sample.id_maps
+        things = np.flatnonzero(np.array(dataset.labels.is_thing)[sample.label_ids]) + 1
+        truth = np.where(np.isin(ids, things), ids, 0)
         matched.update(paint(found[Path(path).name], sample.size), truth)
     return matched.compute()[metric] or 0.0
 

@@ -2,10 +2,10 @@
 
     PYTHON -m benchmarks.equal_minutes.stardist_peer DATA OUT TASK MINUTES
 
-It runs in an environment with `stardist`, `tensorflow-cpu` and `tensorboard`, and without unimask. DATA has
-`SPLIT/images` and `SPLIT/masks`, label maps of instances. Normalization, augmentation and the
-tuning of thresholds on images set aside from `train` are those of the package's example for colour
-images.
+It runs in an environment with `stardist`, `tensorflow-cpu` and `tensorboard`, and without unimask.
+DATA has `SPLIT/images` and `SPLIT/masks`, label maps of instances. Normalization, augmentation and
+the tuning of thresholds on images set aside from `train` are those of the package's example for
+colour images.
 """
 
 import json

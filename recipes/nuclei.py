@@ -81,6 +81,10 @@ STAGES = (STAGE_1, STAGE_2, STAGE_3)
 OBJECT_THRESHOLD = 0.5
 """Minimum panoptic score of a query; the usual 0.8 suits a "no object" weight of 0.1."""
 
+INSTANCE_THRESHOLD = 0.75
+"""Minimum score of an instance: the one with the highest TP / (TP + FP + FN) at an IoU of 0.5 on
+every seventh training image."""
+
 MIN_VISIBLE = 0.7
 """Minimum visible share of a nucleus. Labelled nuclei do not overlap, so one that is hidden by more
 than 30 % is a duplicate."""
@@ -93,6 +97,7 @@ def publish(weights: Path, target: Path) -> None:
     rules = replace(
         checkpoint.description.postprocessing,
         object_threshold=OBJECT_THRESHOLD,
+        instance_threshold=INSTANCE_THRESHOLD,
         min_visible=MIN_VISIBLE,
     )
     description = replace(checkpoint.description, postprocessing=rules)

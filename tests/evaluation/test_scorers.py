@@ -74,6 +74,16 @@ def test_curves_use_all_scores_but_matching_only_confident_objects():
     assert scorer.per_class()["dog"]["AP"] is None
 
 
+@pytest.mark.parametrize("ap", ["coco", "cityscapes"])
+def test_matching_uses_the_threshold_of_the_model(ap):
+    single = make_sample({1: OUTER}, label_ids=[0])
+    result = make_result("instance", (OUTER, 0, 0.9), (LONE, 0, 0.7))
+    for min_score, expected in ((0.75, 100), (0.5, 50), (0.95, 0)):
+        scorer = build_scorer("instance", LABELS, ap=ap, min_score=min_score)
+        scorer.add(result, single)
+        assert scorer.metrics()["AP_match@0.50"] == pytest.approx(expected)
+
+
 def test_crowds_are_never_false_positives():
     crowd = make_sample({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
     scorer = build_scorer("instance", LABELS)

@@ -19,7 +19,7 @@ from PIL import Image
 
 import unimask
 from unimask.checkpoints import write_huggingface
-from unimask.errors import ImageError, SettingsError, TaskError
+from unimask.errors import CheckpointError, ImageError, SettingsError, TaskError
 from unimask.label_sets import known_labels
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
@@ -156,6 +156,25 @@ def test_exif_turns_the_image_upright(predictor, tmp_path):
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     assert predictor.predict(tmp_path / "turned.jpg").size == (90, 60)
+
+
+def test_a_model_has_its_own_threshold_of_instances(tmp_path):
+    tiny, image = tiny_checkpoint(TINY_RESNET, seed=4), draw_images()[0]
+    rules = replace(tiny.description.postprocessing, instance_threshold=0.05)
+    write_huggingface(tmp_path, with_description(tiny, postprocessing=rules))
+    model = unimask.load(tmp_path, device="cpu")
+    assert model.description.postprocessing == rules
+    expected = model.predict(image, "instance", threshold=0.05)
+    assert len(expected) > len(model.predict(image, "instance", threshold=0.5))
+    assert_same_result(model.predict(image, "instance"), expected)
+    assert_same_result(
+        model.predict(image, "instance", tta=True),
+        model.predict(image, "instance", tta=True, threshold=0.05),
+    )
+    with pytest.raises(CheckpointError, match="instance_threshold of the postprocessing"):
+        wrong = replace(rules, instance_threshold=1.5)
+        write_huggingface(tmp_path / "wrong", with_description(tiny, postprocessing=wrong))
+        unimask.load(tmp_path / "wrong", device="cpu")
 
 
 def test_thresholds_change_what_is_kept(predictor):

@@ -171,7 +171,7 @@ def check_postprocessing(config: PostprocessingConfig) -> PostprocessingConfig:
         CheckpointError: A value has another type, or a fraction or score is not between 0 and 1.
     """
     check_types(config, "the postprocessing")
-    for name in ("object_threshold", "overlap_threshold", "min_visible"):
+    for name in ("object_threshold", "overlap_threshold", "instance_threshold", "min_visible"):
         if not 0 <= getattr(config, name) <= 1:
             raise CheckpointError(f"{name} of the postprocessing is {getattr(config, name)}")
     return config

@@ -1,7 +1,7 @@
 """Pre-processing of images to tensors, and post-processing of logits to segments."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 Window = tuple[float, float] | Literal["auto", "z-score"] | None
 """Values that become black and white. "auto" (the 0.1 and 99.9 percentiles) and "z-score" (the mean
@@ -90,6 +90,8 @@ class PostprocessingConfig:
         uncertain_pixels: Panoptic: pixels where the best query's mask probability is below one
             half. "void" leaves them unassigned (Mask2Former), "winner" assigns them to that query
             (MaskFormer).
+        instance_threshold: Instance: minimum score of the instances that predictions return unless
+            asked for others.
         top_k: Instance: number of best pairs of query and class.
         min_visible: Instance: minimum fraction of a mask that no instance with a higher score
             covers. 0 retains all instances, as the authors do; one half suits objects that never
@@ -101,6 +103,11 @@ class PostprocessingConfig:
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
     uncertain_pixels: Literal["void", "winner"] = "void"
+    instance_threshold: float = 0.5
     top_k: int = 100
     min_visible: float = 0.0
     resize: Literal["masks", "scores"] = "masks"
+
+    def rules(self) -> dict[str, Any]:
+        """Return the arguments of `postprocess`, to which callers add its `threshold`."""
+        return {name: value for name, value in asdict(self).items() if name != "instance_threshold"}

@@ -189,7 +189,7 @@ def score_images(
     parts, rule = [], choose_ap_definition(dataset, ap)
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer = build_scorer(provider.task, provider.labels, ap=rule)
+        scorer = build_scorer(provider.task, provider.labels, ap=rule, min_score=provider.min_score)
         scorer.add(provider.result(index, sample), sample)
         parts.append(scorer)
         if progress is not None:

@@ -140,8 +140,11 @@ def evaluate(
         max_detections=max_detections,
         boundaries=boundaries,
         ap=choose_ap_definition(provider.dataset, ap),
+        min_score=provider.min_score,
     )
-    collector = None if page is None else PageCollector(provider.labels, provider.task)
+    collector = (
+        None if page is None else PageCollector(provider.labels, provider.task, provider.min_score)
+    )
     calibration = CalibrationCollector(provider.task, scorer) if is_calibrated else None
     cases = collect_cases(provider.dataset, provider.labels, tolerance)
     scores = score(provider, scorer, [collector, calibration, cases], progress)
@@ -219,7 +222,11 @@ def evaluate_predictor(
     """
     provider = Predictions(predictor, dataset, task)
     scorer = build_scorer(
-        provider.task, provider.labels, min_area=min_area, ap=choose_ap_definition(provider.dataset)
+        provider.task,
+        provider.labels,
+        min_area=min_area,
+        ap=choose_ap_definition(provider.dataset),
+        min_score=provider.min_score,
     )
     return score(provider, scorer, [], progress)
 

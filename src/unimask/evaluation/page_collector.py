@@ -13,13 +13,13 @@ from unimask.evaluation.objects import ground_truth_objects
 from unimask.evaluation.page import Page
 from unimask.evaluation.result_providers import ResultProvider
 from unimask.evaluation.scorers import (
+    MIN_SCORE,
     CityscapesScorer,
     InstanceScorer,
     Scorer,
     build_scorer,
     update_matched_precision,
 )
-from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import CalibrationError, MatchedPrecision
 from unimask.results import Result
@@ -34,16 +34,17 @@ class PageCollector:
     Args:
         labels: Classes to evaluate.
         task: Task to score.
+        min_score: Minimum score of an instance that counts as predicted.
     """
 
-    def __init__(self, labels: LabelSet, task: Task) -> None:
-        self.labels = labels
+    def __init__(self, labels: LabelSet, task: Task, min_score: float = MIN_SCORE) -> None:
+        self.labels, self.min_score = labels, min_score
         self.task: Task = task
         self.confusion, self.gallery = Confusion(labels), Gallery(labels)
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; of instances, only those that `predict` would return by default."""
-        confident = drop_low_scores(result)
+        confident = drop_low_scores(result, self.min_score)
         self.confusion.add(confident, sample)
         score = self.score(result, sample)
         if score is not None:
@@ -53,9 +54,8 @@ class PageCollector:
         """Score one image on its own, in percent."""
         if self.task == "instance":
             matched = MatchedPrecision()
-            update_matched_precision(
-                matched, result, sample, ground_truth_objects(sample, self.labels)
-            )
+            ground_truth = ground_truth_objects(sample, self.labels)
+            update_matched_precision(matched, result, sample, ground_truth, self.min_score)
             return matched.compute()[IMAGE_SCORE[self.task]]
         scorer = build_scorer(self.task, self.labels)
         scorer.add(result, sample)
@@ -88,11 +88,11 @@ def build_page(
     )
 
 
-def drop_low_scores(result: Result) -> Result:
-    """Remove instances that score less than one half."""
+def drop_low_scores(result: Result, min_score: float) -> Result:
+    """Remove instances with a lower score."""
     if result.task != "instance":
         return result
-    segments = (s for s in result.segments if s.score is None or s.score >= INSTANCE_THRESHOLD)
+    segments = (s for s in result.segments if s.score is None or s.score >= min_score)
     return replace(result, segments=tuple(segments))
 
 

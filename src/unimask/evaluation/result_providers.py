@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from unimask.config import Window
+from unimask.config import PostprocessingConfig, Window
 from unimask.datasets import Dataset, Sample, check_tasks
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import DatasetOptions, dataset_info
@@ -26,12 +26,14 @@ class ResultProvider(Protocol):
         dataset: Dataset with the ground truth.
         task: Task of the results.
         labels: Label set in which results and ground truth are scored.
+        min_score: Minimum score of an instance for metrics that do not rank instances.
     """
 
     name: str
     dataset: Dataset
     task: Task
     labels: LabelSet
+    min_score: float
 
     def result(self, index: int, sample: Sample) -> Result:
         """Return the result for an image."""
@@ -75,6 +77,7 @@ class Predictions:
         self.labels = self.classes.labels
         # Precision-recall curves need all scores.
         self.threshold = 0.0 if self.task == "instance" else None
+        self.min_score = predictor.description.postprocessing.instance_threshold
         self.num_images = self.num_empty = 0
 
     def result(self, index: int, sample: Sample) -> Result:
@@ -126,7 +129,7 @@ class FileResults:
         categories: str | None = None,
     ) -> None:
         self.source = open_results(results, dataset, task, categories)
-        self.dataset = dataset
+        self.dataset, self.min_score = dataset, PostprocessingConfig().instance_threshold
         self.name, self.labels = Path(results).name, dataset.labels
         self.task: Task = self.source.task
         check_tasks(dataset, (self.task,))

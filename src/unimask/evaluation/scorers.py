@@ -8,6 +8,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from unimask.config import PostprocessingConfig
 from unimask.datasets import Dataset, Sample
 from unimask.datasets.ground_truth import panoptic_segments
 from unimask.datasets.interface import dataset_info
@@ -20,7 +21,6 @@ from unimask.evaluation.objects import (
     unlabelled_pixels,
     void_pixels,
 )
-from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import (
     AveragePrecision,
@@ -40,6 +40,9 @@ from unimask.results import Result
 Scores = dict[str, float | None]
 
 MAX_DETECTIONS = 100
+
+MIN_SCORE = PostprocessingConfig().instance_threshold
+"""Default minimum score of an instance for metrics that do not rank instances."""
 
 MAX_VOID_FRACTION = 0.5
 """Fraction of a predicted object on unlabelled pixels above which it does not count."""
@@ -175,6 +178,7 @@ class InstanceScorer:
         max_detections: Number of instances that count per class and image.
         boundaries: Whether to compute AP with the minimum of mask and boundary IoU too
             (AP_boundary).
+        min_score: Minimum score of an instance for matched precision, 0 to 1.
     """
 
     def __init__(
@@ -182,8 +186,9 @@ class InstanceScorer:
         labels: LabelSet,
         max_detections: int = MAX_DETECTIONS,
         boundaries: bool = False,
+        min_score: float = MIN_SCORE,
     ) -> None:
-        self.labels = labels
+        self.labels, self.min_score = labels, min_score
         smaller = [count for count in (1, 10) if count < max_detections]
         limits = (*smaller, max_detections)
         self.average = AveragePrecision(labels, max_detections=limits)
@@ -198,7 +203,7 @@ class InstanceScorer:
         self.average.update(detections, ground_truth)
         if self.boundaries:
             self.boundary_average.update(detections, ground_truth)
-        update_matched_precision(self.matched, result, sample, ground_truth)
+        update_matched_precision(self.matched, result, sample, ground_truth, self.min_score)
 
     def metrics(self) -> Scores:
         """Return the scores in percent."""
@@ -228,10 +233,11 @@ class CityscapesScorer:
 
     Args:
         labels: Classes to evaluate.
+        min_score: Minimum score of an instance for matched precision, 0 to 1.
     """
 
-    def __init__(self, labels: LabelSet) -> None:
-        self.labels = labels
+    def __init__(self, labels: LabelSet, min_score: float = MIN_SCORE) -> None:
+        self.labels, self.min_score = labels, min_score
         self.average = CityscapesPrecision(labels)
         self.matched = MatchedPrecision()
 
@@ -239,7 +245,7 @@ class CityscapesScorer:
         """Add an image; crowds are groups, and ignored pixels are void."""
         ground_truth = ground_truth_objects(sample, self.labels)
         self.average.update(predicted_objects(result), ground_truth, void_pixels(sample))
-        update_matched_precision(self.matched, result, sample, ground_truth)
+        update_matched_precision(self.matched, result, sample, ground_truth, self.min_score)
 
     def metrics(self) -> Scores:
         """Return the scores in percent."""
@@ -256,16 +262,20 @@ class CityscapesScorer:
 
 
 def update_matched_precision(
-    matched: MatchedPrecision, result: Result, sample: Sample, ground_truth: Objects
+    matched: MatchedPrecision,
+    result: Result,
+    sample: Sample,
+    ground_truth: Objects,
+    min_score: float,
 ) -> None:
-    """Add an image to matched precision; objects without pixels are ignored.
+    """Add an image to matched precision, without lower scores and objects without pixels.
 
     Crowds and ignored pixels are unlabelled: a prediction with more than half of its pixels there
     is no false positive, as in PQ.
     """
     has_pixels = np.array([mask.area > 0 for mask in ground_truth.masks], bool)
     objects = ground_truth.take(np.flatnonzero(~ground_truth.crowds & has_pixels))
-    masks = disjoint_masks(result, INSTANCE_THRESHOLD)
+    masks = disjoint_masks(result, min_score)
     detections = Objects.from_masks(masks, [0] * len(masks))
     on_void = (
         count_pixels_inside(detections, unlabelled_pixels(sample))
@@ -308,8 +318,9 @@ def build_scorer(
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
     ap: ApDefinition = "coco",
+    min_score: float = MIN_SCORE,
 ) -> Scorer:
-    """Build the scorer of a task.
+    """Build the scorer of a task; `min_score` is that of `ResultProvider`.
 
     Raises:
         SettingsError: Cityscapes' AP or the panoptic scorer does not support an option.
@@ -323,8 +334,8 @@ def build_scorer(
     if task == "semantic":
         return SemanticScorer(labels, boundaries)
     if ap == "coco":
-        return InstanceScorer(labels, max_detections, boundaries)
+        return InstanceScorer(labels, max_detections, boundaries, min_score)
     if boundaries or max_detections != MAX_DETECTIONS:
         option = "--boundaries" if boundaries else "--max-detections"
         raise SettingsError(f"Cityscapes' AP does not support {option}: omit it, or use --ap coco")
-    return CityscapesScorer(labels)
+    return CityscapesScorer(labels, min_score)

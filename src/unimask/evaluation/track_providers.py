@@ -13,7 +13,6 @@ from unimask.datasets.videos import Video
 from unimask.errors import DataError, TaskError
 from unimask.evaluation.result_files.track_files import TrackMask, read_tracks
 from unimask.evaluation.result_providers import Predictions
-from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.results import Result, Segment
 from unimask.tracking import ClipSettings
@@ -58,7 +57,7 @@ class PredictedTracks:
         self.task: Task = predictions.task
         self.labels = predictions.labels
         clips = predictions.predictor.segments_clips
-        self.min_score = INSTANCE_THRESHOLD if clips else 0.0
+        self.min_score = predictions.min_score if clips else 0.0
 
     def results(self, video: Video) -> Iterator[tuple[Result, Sample]]:
         """Segment and track the frames one by one."""

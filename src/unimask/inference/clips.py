@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unimask.errors import ImageError, SettingsError
-from unimask.inference.pipeline import Pipeline, default_threshold
+from unimask.inference.pipeline import Pipeline
 from unimask.kernels.mask_product import mask_logits
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
@@ -104,7 +104,7 @@ class ClipSegmenter:
         if model.compiled is not None:
             raise SettingsError(f"{model.name} segments clips: load it without compile")
         self.model, self.settings = model, settings
-        self.threshold = default_threshold("instance", threshold)
+        self.threshold = model.min_score("instance", threshold)
         self.linker = ClipLinker()
         self.waiting: list[WaitingFrame] = []
         self.sizes: Preprocessed | None = None

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +44,6 @@ from unimask.tiling.windows import TileWindow
 if TYPE_CHECKING:  # predictors of exported files need none of these
     from unimask.checkpoints import ModelDescription
     from unimask.modeling.segmenter import Segmenter
-
-INSTANCE_THRESHOLD = 0.5
-"""Default minimum score of an instance; 0.0 keeps all of the top k."""
 
 
 class Pipeline:
@@ -247,7 +244,7 @@ class Pipeline:
         batch_size: int,
     ) -> Result:
         """Segment an image in tiles."""
-        threshold = default_threshold(task, threshold)
+        threshold = self.min_score(task, threshold)
         result = segment_tiles(self.tile_model(task), item.pixels, options, threshold, batch_size)
         speed = {**result.speed, "preprocess": result.speed["preprocess"] + item.milliseconds}
         path, image = source_path(item.source), to_displayable(item.pixels.image)
@@ -279,7 +276,7 @@ class Pipeline:
         # Imported here because it imports SciPy, which other predictions do not need.
         from unimask.processing.augmented.segment import ViewRules, segment_views
 
-        threshold = default_threshold(task, threshold)
+        threshold = self.min_score(task, threshold)
         model = ViewModel(
             task,
             self.labels,
@@ -323,8 +320,8 @@ class Pipeline:
             padded_size=preprocessed.padded_size,
             input_size=preprocessed.input_size,
             original_size=preprocessed.original_size,
-            **asdict(self.description.postprocessing),
-            threshold=default_threshold(task, threshold),
+            **self.description.postprocessing.rules(),
+            threshold=self.min_score(task, threshold),
             retain_confidence=retain_confidence,
         )
 
@@ -356,10 +353,11 @@ class Pipeline:
             retain_confidence=retain_confidence,
         )
 
-
-def default_threshold(task: Task, threshold: float | None) -> float | None:
-    """Return the minimum score: the given one, or the default of the task."""
-    return INSTANCE_THRESHOLD if task == "instance" and threshold is None else threshold
+    def min_score(self, task: Task, threshold: float | None = None) -> float | None:
+        """Return the `threshold` of post-processing: the requested one, or the task's default."""
+        if task != "instance" or threshold is not None:
+            return threshold
+        return self.description.postprocessing.instance_threshold
 
 
 def source_path(source: Source) -> Path | None:

@@ -8,7 +8,6 @@ from unimask.errors import ImageError
 from unimask.inference.augmentation import Augmentations, PendingViews, parse_augmentations
 from unimask.inference.batches import Prepared, equal_sizes, prefetched
 from unimask.inference.options import OnError, PredictOptions
-from unimask.inference.pipeline import INSTANCE_THRESHOLD
 from unimask.inference.precision import precision_name
 from unimask.inference.saving import SaveMixin
 from unimask.inference.slide_mixin import SlideMixin
@@ -27,7 +26,7 @@ from unimask.processing.images import MAX_PIXELS, Source, Window
 from unimask.rasters.recognition import is_raster
 from unimask.results import Result
 
-__all__ = ["INSTANCE_THRESHOLD", "OnError", "Predictor"]
+__all__ = ["OnError", "Predictor"]
 
 
 class Predictor(SaveMixin, SlideMixin, VideoMixin, VolumeMixin):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from unimask.inference.pipeline import Pipeline, default_threshold
+from unimask.inference.pipeline import Pipeline
 from unimask.inference.raster_files import PolygonOptions, RasterRun, StageProgress
 from unimask.inference.tiles import TileOptions
 from unimask.inference.weights_digest import weights_digest
@@ -103,7 +103,7 @@ class RasterMixin(Pipeline):
                 self.tile_model(resolved_task),
                 self.scale_image(image, numbers, window),
                 tiles,
-                default_threshold(resolved_task, threshold),
+                self.min_score(resolved_task, threshold),
                 options,
                 Path(out),
                 stem or Path(image.name).stem,

@@ -14,7 +14,6 @@ from unimask.errors import DataError, ImageError, SettingsError
 from unimask.formats.file_digest import sampled_digest
 from unimask.inference import Predictor, load
 from unimask.inference.exported import ExportedPredictor
-from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.inference.sources import list_sources
 from unimask.inference.thread_map import thread_map
 from unimask.labels import Task
@@ -234,15 +233,15 @@ class ImageScorer:
                 max_pixels=self.max_pixels,
             )
         uncertainty = compute_uncertainty(results[0])
-        disagreement = compute_disagreement(*map(without_candidates, results))
+        min_score = self.predictor.min_score("instance") or 0.0
+        confident = [without_candidates(result, min_score) for result in results]
+        disagreement = compute_disagreement(*confident)
         return ScoredImage(SelectedImage(path, uncertainty, disagreement), features[0])
 
 
-def without_candidates(result: Result) -> Result:
-    """Return a result without the instances below the default threshold."""
+def without_candidates(result: Result, min_score: float) -> Result:
+    """Return a result without the instances of lower scores."""
     if result.task != "instance":
         return result
-    segments = [
-        segment for segment in result.segments if (segment.score or 0) >= INSTANCE_THRESHOLD
-    ]
+    segments = [segment for segment in result.segments if (segment.score or 0) >= min_score]
     return replace(result, segments=tuple(segments))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from unimask.errors import SettingsError
-from unimask.inference.predictor import INSTANCE_THRESHOLD, Predictor
+from unimask.inference.predictor import Predictor
 from unimask.labels import Colour, Task
 from unimask.runtimes.network import RuntimeNetwork
 from unimask.visualization.palette import class_colour
@@ -44,7 +44,7 @@ class ServedModel:
         """Return the threshold of requests that set none; None for no threshold."""
         thresholds: dict[Task, float | None] = {
             "panoptic": self.predictor.description.postprocessing.object_threshold,
-            "instance": INSTANCE_THRESHOLD,
+            "instance": self.predictor.min_score("instance"),
             "semantic": None,
         }
         return thresholds[task]

@@ -71,3 +71,11 @@ def test_thresholds_of_published_datasets_are_not_transferred():
 
 def test_chosen_thresholds_are_transferred():
     assert choose_thresholds(weights(NUCLEI), CELLS, ("instance",)) == (TUNED, None)
+
+
+def test_the_threshold_of_instances_is_not_transferred():
+    tuned = replace(TUNED, instance_threshold=0.75)
+    rules, change = choose_thresholds(weights(NUCLEI, rules=tuned), CELLS, ("instance",))
+    assert (rules, change) == (TUNED, None)
+    same, _ = choose_thresholds(weights(NUCLEI, rules=tuned), NUCLEI, ("instance",))
+    assert same == tuned

@@ -18,7 +18,8 @@ def choose_thresholds(
 
     Weights keep their thresholds for their own classes and tasks. For others, they take those
     published for these, if any. Else thresholds of a public dataset are replaced by the family's
-    defaults, and thresholds of any other origin are kept. `top_k` is never changed.
+    defaults, and thresholds of any other origin are kept, except that of instances, which was tuned
+    to the scores of their own classes. `top_k` is never changed.
 
     Args:
         trained: Description of the trained weights.
@@ -37,6 +38,6 @@ def choose_thresholds(
     elif find_label_set(trained.labels.names) is not None:
         chosen, dataset = family_postprocessing(trained.config), None
     else:
-        return own, None
+        return replace(own, instance_threshold=PostprocessingConfig().instance_threshold), None
     chosen = replace(chosen, top_k=own.top_k)
     return chosen, None if chosen == own else ThresholdsReplaced(dataset=dataset)

@@ -148,13 +148,7 @@ def evaluate(
     calibration = CalibrationCollector(provider.task, scorer) if is_calibrated else None
     cases = collect_cases(provider.dataset, provider.labels, tolerance)
     scores = score(provider, scorer, [collector, calibration, cases], progress)
-    report = {
-        "task": scores["task"],
-        "data": provider.dataset.name,
-        "description": describe(provider.dataset),
-        "split": split,
-        **scores,
-    }
+    report = start_report(provider.dataset, split, scores)
     report |= {} if cases is None else {"volumes": cases.report()}
     if calibration is not None:
         errors = calibration.calibration()
@@ -165,6 +159,19 @@ def evaluate(
     if json is not None:
         write_report(json, report, overwrite=overwrite)
     return report
+
+
+def start_report(
+    dataset: Dataset, split: str | None, scores: dict[str, object]
+) -> dict[str, object]:
+    """Return the scores after the task and the description of the data."""
+    return {
+        "task": scores["task"],
+        "data": dataset.name,
+        "description": describe(dataset),
+        "split": split,
+        **scores,
+    }
 
 
 def check_sources(

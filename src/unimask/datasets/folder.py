@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unimask.datasets.candidates import (
     MAP_FORMATS,
+    Candidates,
     find_candidates,
     format_failures,
     split_attribute,
@@ -25,6 +26,7 @@ from unimask.datasets.interface import (
 from unimask.datasets.objects.coco_find import PANOPTIC
 from unimask.datasets.scenes.find_class_maps import FORMAT as CLASS_MAPS
 from unimask.datasets.splits import Subset, can_be_divided
+from unimask.datasets.volumes.pairs import FORMAT as VOLUME_PAIRS
 from unimask.errors import DataError, SettingsError, UnimaskError
 
 KNOWN_SPLITS = ("train", "val", "test")
@@ -62,12 +64,15 @@ class DatasetFolder:
             name, attribute = split_attribute(self.options.format)
             attribute = attribute or self.options.attribute
             self.options = replace(self.options, format=name, attribute=attribute)
-        if self.options.masks is not None and self.options.format not in (None, *MAP_FORMATS):
+        readable = (None, *MAP_FORMATS, VOLUME_PAIRS)
+        if self.options.masks is not None and self.options.format not in readable:
             raise SettingsError(
                 f"--masks chooses label maps, and there are none in {self.options.format}"
             )
-        only_maps = MAP_FORMATS[0] if self.options.masks is not None else None
-        self.candidates = find_candidates(self.path, self.options.format or only_maps)
+        if self.options.masks is not None and self.options.format is None:
+            self.candidates = find_map_candidates(self.path)
+        else:
+            self.candidates = find_candidates(self.path, self.options.format)
         if not self.candidates.formats and not self.candidates.failures:
             raise DataError(unknown_format_message(self.path))
         self.detected: DetectedDataset | None = None
@@ -241,6 +246,21 @@ class DatasetFolder:
         if not can_be_divided(self.own_split(main)):
             return (None, *others)
         return ("train", "val", *others)
+
+
+def find_map_candidates(folder: Path) -> Candidates:
+    """Detect label maps of images, or else of volumes.
+
+    Raises:
+        DataError: The folder holds neither.
+    """
+    try:
+        return find_candidates(folder, MAP_FORMATS[0])
+    except DataError as error:
+        try:
+            return find_candidates(folder, VOLUME_PAIRS)
+        except DataError:
+            raise error from None
 
 
 def ordered_splits(detected: DetectedDataset, needed_split: str | None) -> Iterator[str]:

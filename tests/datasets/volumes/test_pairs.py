@@ -124,6 +124,22 @@ def test_own_splits_and_names_of_values(tmp_path):
         open_dataset(tmp_path, "train", names=("a", "b", "c"))
 
 
+def test_masks_chooses_one_of_several_label_maps(tmp_path):
+    for i in range(2):
+        write_pair(tmp_path, f"p{i}.nii.gz", f"p{i}_seg.nii.gz", i)
+        write_pair(tmp_path, f"p{i}.nii.gz", f"p{i}_lesion.nii.gz", i)
+        write_pair(tmp_path, f"p{i}.nii.gz", f"rater2/labels/p{i}_seg.nii.gz", i)
+    for masks, name in (("_lesion", "p0_lesion.nii.gz"), ("_seg", "p0_seg.nii.gz")):
+        if masks == "_seg":
+            (tmp_path / "rater2").rename(tmp_path / ".hidden")
+        for format in (None, "nifti"):
+            dataset = open_dataset(tmp_path, None, masks=masks, format=format)
+            assert dataset.cases[0].labels.paths[0].name == name
+            assert [len(case.images) for case in dataset.cases] == [1, 1]
+    with pytest.raises(DataError, match=r"no volume ends with '_other' \(--masks\)"):
+        open_dataset(tmp_path, None, masks="_other")
+
+
 def test_images_without_labels_are_left_out_with_a_note(tmp_path):
     write_pair(tmp_path, "images/a.nii.gz", "labels/a.nii.gz", 0)
     save_volume(tmp_path / "images/b.nii.gz", volume_values((4, 12, 14)).T)
@@ -155,7 +171,10 @@ def negative(folder):
     ("change", "message"),
     [
         (empty_labels, "hold only 0: label some"),
-        (second_label, r"has two label maps, a(_gmseg)?.nii.gz and a(_gmseg)?.nii.gz: move one"),
+        (
+            second_label,
+            r"has two label maps, a(_gmseg)?.nii.gz and a(_gmseg)?.nii.gz: choose an ending",
+        ),
         (without_image, r"a.nii.gz has no image: add a volume whose name is 'a'"),
         (probabilities, "a.nii.gz holds fractions, no labels"),
         (negative, "a.nii.gz holds values from -3 to -3: labels are integers from 0"),

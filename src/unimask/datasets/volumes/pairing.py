@@ -157,10 +157,29 @@ def pair_up(labels: Sequence[NamedVolume], images: Sequence[NamedVolume]) -> lis
         ):
             raise DataError(
                 f"{own[0].path} has two label maps, {before.labels[0].path.name} and "
-                f"{label.path.name}: move one away"
+                f"{label.path.name}: choose an ending or a folder by --masks"
             )
         found[own[0].path] = Pair(own, (*(before.labels if before else ()), label))
     return list(found.values())
+
+
+def select_labels(files: VolumeFiles, masks: str) -> VolumeFiles:
+    """Return the volumes with those as labels whose names, or a folder, are as given.
+
+    Raises:
+        DataError: There are none.
+    """
+
+    def is_selected(volume: NamedVolume) -> bool:
+        return volume.stem.endswith(masks) or masks in volume.path.parts[:-1]
+
+    labels = [volume for volume in (*files.labels, *files.images) if is_selected(volume)]
+    if not labels:
+        raise DataError(
+            f"no volume ends with {masks!r} (--masks) or is in such a folder: pass an end of names "
+            f"such as {files.labels[0].stem}"
+        )
+    return VolumeFiles([image for image in files.images if not is_selected(image)], labels)
 
 
 def is_mask(label: NamedVolume, image: NamedVolume) -> bool:

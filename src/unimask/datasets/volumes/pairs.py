@@ -10,6 +10,7 @@ from unimask.datasets.interface import (
     DatasetOptions,
     DetectedDataset,
     Evidence,
+    UnlabelledError,
 )
 from unimask.datasets.volumes.case import (
     CaseLabels,
@@ -29,6 +30,7 @@ from unimask.datasets.volumes.pairing import (
     VolumeFiles,
     list_volumes,
     pair_up,
+    select_labels,
 )
 from unimask.datasets.volumes.structure_masks import StructureMasks
 from unimask.errors import DataError, SettingsError
@@ -73,7 +75,10 @@ def open_pairs(
         MissingExtraError: A package of the extra `medical` is not installed.
         SettingsError: The names or the number of channels do not fit.
     """
+    files = files if options.masks is None else select_labels(files, options.masks)
     by_split = group_by_split(files.labels)
+    if split not in by_split:
+        raise UnlabelledError(f"{folder} has no label maps of --masks {options.masks} in {split}")
     pairs = {name: pair_up(labels, files.images) for name, labels in by_split.items()}
     everything = [pair for part in pairs.values() for pair in part]
     name = folder.absolute().name

@@ -134,6 +134,11 @@ def missing_series(folder):
     shutil.rmtree(folder / "ct")
 
 
+def damaged(folder):
+    path = sorted((folder / "ct").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:200])
+
+
 def mixed_spacing(folder):
     change(sorted((folder / "ct").iterdir())[0], PixelSpacing=[0.5, 0.5])
 
@@ -153,6 +158,7 @@ def other_place(folder):
     [
         (missing_slice, "slice"),
         (missing_series, "seg.dcm refers to images that are not in the folder"),
+        (damaged, "is no DICOM file|is damaged"),
         (mixed_spacing, "PixelSpacing|spacing"),
         (colours, "has RGB voxels"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from unimask.datasets.image_files import walk_folders
+from unimask.datasets.image_files import is_file, walk_folders
 from unimask.datasets.interface import (
     ALL_IMAGES,
     DatasetInfo,
@@ -21,7 +21,7 @@ from unimask.datasets.volumes.case import ImageSource, VolumeCase, check_cases, 
 from unimask.datasets.volumes.dataset import VolumeDataset, choose_layout, describe_cases
 from unimask.datasets.volumes.label_values import labels_from_values
 from unimask.datasets.volumes.pairing import named_split
-from unimask.errors import DataError
+from unimask.errors import DataError, ImageError
 from unimask.labels import LabelSet, is_background
 from unimask.processing.dicom_file import (
     DICOM_SUFFIXES,
@@ -107,11 +107,18 @@ class DicomDataset:
 
     def __init__(self, folder: Path, files: Sequence[Path]) -> None:
         self.folder, self.files = folder, files
+        self.errors: list[ImageError] = []
 
     @cached_property
     def headers(self) -> list[DicomHeader]:
-        """Headers of all files."""
-        return [read_header(path) for path in self.files]
+        """Headers of all files that can be read; the errors of the others are added to `errors`."""
+        headers = []
+        for path in self.files:
+            try:
+                headers.append(read_header(path))
+            except ImageError as error:
+                self.errors.append(error)
+        return headers
 
     @cached_property
     def segs(self) -> list[DicomHeader]:
@@ -146,6 +153,8 @@ class DicomDataset:
             MissingExtraError: A package of the extra `medical` is not installed.
             SettingsError: The number of channels does not fit.
         """
+        if self.errors:
+            raise self.errors[0]
         name = self.folder.absolute().name
         layout = choose_layout(name, 1, options.slices, options.channels)
         found = sorted({each for series in self.series for each in segment_names(series)})
@@ -200,13 +209,19 @@ def list_dicom_files(folder: Path) -> Iterator[Path]:
         for name in names:
             path = place / name
             suffix = path.suffix.lower()
-            if suffix in DICOM_SUFFIXES or (is_plain(suffix) and starts_like_dicom(path)):
+            if is_file(path) and (suffix in DICOM_SUFFIXES or is_plain_dicom(path)):
                 yield path
 
 
-def is_plain(suffix: str) -> bool:
-    """Return whether a suffix is that of no known kind of file: empty, part of a UID, or "seg"."""
-    return suffix in ("", ".seg") or suffix[1:].isdecimal()
+def is_plain_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM whose suffix is empty, part of a UID, or "seg"."""
+    suffix = path.suffix.lower()
+    if suffix not in ("", ".seg") and not suffix[1:].isdecimal():
+        return False
+    try:
+        return starts_like_dicom(path)
+    except ImageError:  # it cannot be opened
+        return False
 
 
 def segment_names(series: Series) -> list[str]:

@@ -83,6 +83,8 @@ def find_nnunet(folder: Path) -> DetectedDataset | None:
 def read_description(file: Path) -> Description | None:
     """Read dataset.json; None if it describes images instead of volumes.
 
+    Version 1 does not state the ending of files, which are images then if no label is a volume.
+
     Raises:
         DataError: The file is damaged, or its labels cannot be read.
     """
@@ -91,6 +93,8 @@ def read_description(file: Path) -> Description | None:
     except (OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as JSON ({error}): correct it") from error
     if not isinstance(content, dict) or content.get("file_ending") in IMAGE_SUFFIXES:
+        return None
+    if "file_ending" not in content and holds_only_images(file.parent / "labelsTr"):
         return None
     if not isinstance(content.get("labels"), dict):
         raise DataError(f'{file} has no labels: add them, such as {{"background": 0, "liver": 1}}')
@@ -103,6 +107,14 @@ def read_description(file: Path) -> Description | None:
     names, ignored = read_labels(content["labels"], file)
     modalities = tuple(clean_modality(str(channels[key])) for key in sorted(channels, key=number))
     return Description(file, ending, modalities, names, ignored)
+
+
+def holds_only_images(folder: Path) -> bool:
+    """Return whether a folder holds images and no volumes."""
+    names = [path.name.lower() for path in folder.iterdir()]
+    if any(name.endswith(SUFFIXES) for name in names):
+        return False
+    return any(name.endswith(IMAGE_SUFFIXES) for name in names)
 
 
 def number(key: str) -> int:

@@ -19,6 +19,9 @@ from unimask.config import (
     DeformablePixelDecoderConfig,
     DiNATConfig,
     EfficientNetLiteConfig,
+    FaPNPixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
     ResNetConfig,
@@ -31,6 +34,9 @@ from unimask.label_sets import NUM_CLASSES, known_labels
 from unimask.published.model_configs import MODEL_CONFIGS, ModelConfig
 
 Class = dict[str, Any]
+
+PixelDecoder = DeformablePixelDecoderConfig | FPNPixelDecoderConfig | FaPNPixelDecoderConfig
+Queries = MaskedDecoderConfig | StandardDecoderConfig | PerPixelConfig | PerPixelPlusConfig
 
 
 def constants(path: Path) -> dict[str, Any]:
@@ -110,12 +116,19 @@ def compare_labels(name: str, classes: list[Class]) -> bool:
     return same and NUM_CLASSES[name] == len(classes)
 
 
+def parts_of(network: SegmenterConfig) -> tuple[PixelDecoder, Queries]:
+    """Return pixel decoder and transformer decoder, which the families compared here have."""
+    pixels, queries = network.pixel_decoder, network.transformer_decoder
+    assert isinstance(pixels, PixelDecoder) and isinstance(queries, Queries)
+    return pixels, queries
+
+
 def our_facts(configuration: ModelConfig) -> Facts:
     """Return the facts of a configuration of ours, as `their_facts` does."""
     network = configuration.network()
     before, after = configuration.preprocessing(), configuration.postprocessing()
     tasks = set(configuration.publication.tasks)
-    pixels, queries = network.pixel_decoder, network.transformer_decoder
+    pixels, queries = parts_of(network)
     facts: Facts = {
         "labels": configuration.publication.labels,
         "classes": network.num_classes,
@@ -148,7 +161,7 @@ def our_facts(configuration: ModelConfig) -> Facts:
 
 def our_dropout(network: SegmenterConfig) -> object:
     """Return the dropout; OneFormer's is that of its encoder and of its initial queries."""
-    pixels, queries = network.pixel_decoder, network.transformer_decoder
+    pixels, queries = parts_of(network)
     if network.task_queries is None or not isinstance(pixels, DeformablePixelDecoderConfig):
         return queries.dropout if not isinstance(queries, PerPixelConfig) else None
     same = pixels.dropout == network.task_queries.dropout
@@ -157,7 +170,7 @@ def our_dropout(network: SegmenterConfig) -> object:
 
 def our_encoder(network: SegmenterConfig) -> int:
     """Return the number of layers of the pixel decoder's transformer."""
-    pixels = network.pixel_decoder
+    pixels, _ = parts_of(network)
     if isinstance(pixels, DeformablePixelDecoderConfig):
         return pixels.num_layers
     return pixels.encoder.num_layers if pixels.encoder else 0
@@ -197,6 +210,8 @@ def our_backbone(network: SegmenterConfig) -> tuple[object, ...]:
             numbers = (b.channels, b.depths, b.stem_channels)
         case TimmConfig() as b:
             numbers = (b.name,)
+        case b:
+            raise TypeError(f"{b.kind} belongs to no family that is compared here")
     return (network.backbone.kind, *numbers)
 
 

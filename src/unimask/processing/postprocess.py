@@ -59,6 +59,7 @@ def postprocess(
     overlap_threshold: float = 0.8,
     uncertain_pixels: Literal["void", "winner"] = "void",
     top_k: int = 100,
+    instance_threshold: float | None = None,
     min_visible: float = 0.0,
     resize: Literal["masks", "scores"] = "masks",
     threshold: float | None = None,
@@ -79,6 +80,7 @@ def postprocess(
         overlap_threshold: Panoptic: minimum share of its mask that a segment must win, 0 to 1.
         uncertain_pixels: Panoptic: "void", or "winner" (MaskFormer's rule); see `panoptic`.
         top_k: Instance: number of pairs of query and class considered.
+        instance_threshold: Instance: minimum score if `threshold` is None, 0 to 1; None for none.
         min_visible: Instance: minimum share of a mask not covered by objects with higher scores;
             0 keeps all.
         resize: "masks", or "scores", the rule of semantic-only checkpoints.
@@ -119,6 +121,8 @@ def postprocess(
     padded_size, input_size, original_size = sizes
     check_fraction("threshold", threshold, optional=True)
     check_rules(object_threshold, overlap_threshold, min_visible, top_k)
+    if task == "instance" and threshold is None:
+        threshold = instance_threshold
     check_choice("uncertain_pixels", uncertain_pixels, get_args(UncertainPixels))
     check_choice("resize", resize, ("masks", "scores"))
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])

@@ -38,7 +38,8 @@ SHARES = [-1, 2, -0.01, NAN, INF, True, "0.5", [0.5]]
 
 @pytest.mark.parametrize("value", SHARES, ids=repr)
 @pytest.mark.parametrize(
-    "name", ["threshold", "object_threshold", "overlap_threshold", "min_visible"]
+    "name",
+    ["threshold", "object_threshold", "overlap_threshold", "instance_threshold", "min_visible"],
 )
 def test_thresholds_are_numbers_from_0_to_1(name, value):
     for task in ("panoptic", "instance"):

@@ -1,7 +1,7 @@
 """Pre-processing of images to tensors, and post-processing of logits to segments."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 Window = tuple[float, float] | Literal["auto", "z-score"] | None
 """Values that become black and white. "auto" (the 0.1 and 99.9 percentiles) and "z-score" (the mean
@@ -107,7 +107,3 @@ class PostprocessingConfig:
     top_k: int = 100
     min_visible: float = 0.0
     resize: Literal["masks", "scores"] = "masks"
-
-    def rules(self) -> dict[str, Any]:
-        """Return the arguments of `postprocess`, to which callers add its `threshold`."""
-        return {name: value for name, value in asdict(self).items() if name != "instance_threshold"}

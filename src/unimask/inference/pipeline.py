@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -320,8 +320,8 @@ class Pipeline:
             padded_size=preprocessed.padded_size,
             input_size=preprocessed.input_size,
             original_size=preprocessed.original_size,
-            **self.description.postprocessing.rules(),
-            threshold=self.min_score(task, threshold),
+            **asdict(self.description.postprocessing),
+            threshold=threshold,
             retain_confidence=retain_confidence,
         )
 

@@ -120,6 +120,7 @@ def postprocess(
     sizes = parse_sizes(padded_size, input_size, original_size)
     padded_size, input_size, original_size = sizes
     check_fraction("threshold", threshold, optional=True)
+    check_fraction("instance_threshold", instance_threshold, optional=True)
     check_rules(object_threshold, overlap_threshold, min_visible, top_k)
     if task == "instance" and threshold is None:
         threshold = instance_threshold

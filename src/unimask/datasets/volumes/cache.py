@@ -40,7 +40,7 @@ class CaseCache:
 
     Args:
         decode: Function that reads and decodes the case of an index.
-        max_bytes: Memory of the cached cases in bytes; the last case is kept whatever its size.
+        max_bytes: Memory of the cached cases in bytes; the last case is cached at any size.
     """
 
     def __init__(self, decode: Callable[[int], DecodedCase], max_bytes: int = MAX_BYTES) -> None:

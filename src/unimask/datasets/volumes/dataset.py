@@ -41,7 +41,7 @@ class VolumeDataset:
     """Slices of volumes, displayed as `predict_volume` displays them.
 
     All slices are samples, also those without a label. Cases are read when they are needed, and
-    decoded ones are kept within the memory of `CaseCache`.
+    decoded ones are cached within the memory of `CaseCache`.
 
     Args:
         name: Name of the dataset.

@@ -1,7 +1,7 @@
 """Post-processing of several views of an image to one result."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 from unimask.config import PostprocessingConfig
@@ -67,7 +67,7 @@ def segment_views(
         padded_size=views[0].padded_size,
         input_size=views[0].input_size,
         original_size=rules.size,
-        **rules.postprocessing.rules(),
+        **asdict(rules.postprocessing),
         threshold=rules.threshold,
         retain_confidence=retain_confidence,
     )

@@ -18,8 +18,8 @@ def choose_thresholds(
 
     Weights keep their thresholds for their own classes and tasks. For others, they take those
     published for these, if any. Else thresholds of a public dataset are replaced by the family's
-    defaults, and thresholds of any other origin are kept, except that of instances, which was tuned
-    to the scores of their own classes. `top_k` is never changed.
+    defaults, and thresholds of any other origin are unchanged, except that of instances, which was
+    tuned to the scores of their own classes. `top_k` is never changed.
 
     Args:
         trained: Description of the trained weights.

@@ -7,7 +7,7 @@ IMAGE ?=
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 export PYTHONWARNINGS ?=
 
-.PHONY: help demo test test-all fuzz fuzz-draws check format clean
+.PHONY: help demo test test-all fuzz fuzz-draws check format docs clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,9 @@ format: $(VENV)/.installed-dev  ## apply the format and the safe fixes of the li
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.installed-docs  ## build these documents, the API and all commands as a site: docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -b html -c docs . docs/_build/html
+
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('unimask needs Python 3.11 or newer; this is ' + sys.version.split()[0] + ': run make PYTHON=python3.11')"
 	$(PYTHON) -m venv $(VENV)
@@ -49,9 +52,13 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable ".[docs]"
+	touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,medical,video,tracks,export,openvino,ray]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis surface-distance
+	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,medical,video,tracks,export,openvino,ray,docs]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis surface-distance
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist docs/_build docs/reference src/*.egg-info .pytest_cache .ruff_cache

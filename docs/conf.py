@@ -42,6 +42,7 @@ exclude_patterns = [
 
 myst_heading_anchors = 4
 default_role = "literal"
+smartquotes = False  # they would turn --option into a dash
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -93,6 +93,7 @@ def test_every_command_has_an_entry_with_its_options(site):
         options = set(re.findall(r"--[a-z][a-z-]+", shown)) - {"--help"}
         assert options, name
         assert not [option for option in options if option not in page], name
+        assert "–" not in page.partition("<article")[2], f"{name}: -- became a dash"
 
 
 def test_every_page_of_the_documentation_is_on_the_site(site):

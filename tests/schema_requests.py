@@ -131,7 +131,7 @@ class Server:
 
     def __exit__(self, *_) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()  # closes the pipe
 
     def megabytes(self) -> float:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()

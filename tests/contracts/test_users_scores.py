@@ -6,15 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import draw_discs, tiny_checkpoint, write_discs
+from conftest import draw_discs, tiny_checkpoint, with_description, write_discs
 from outlines import INSIDE, SQUARE, coco_content, draw, write_json
 from PIL import Image
 
 import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.datasets import open_dataset
+from unimask.errors import DataError, SettingsError
 from unimask.formats.run_length import RunLength
 from unimask.inference import Predictor
+from unimask.labels import LabelSet
 from unimask.profiling.peak_memory import PeakMemory, read_memory_size
 from unimask.training import loop
 
@@ -94,6 +96,46 @@ def test_absent_classes_have_no_score(tmp_path):
         assert report["metrics"][of_all] == pytest.approx(100)
         assert report["per_class"]["bird"][of_one] is None
         assert json.loads(json.dumps(report))["per_class"]["cat"][of_one] == pytest.approx(100)
+
+
+def numbered_maps(folder, values=(0, 1), channels=3):
+    """Write images and maps of values that no file names."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(6):
+        image, ids = draw_discs(number, (32, 40), count=3)
+        image = np.concatenate([image] * 2, axis=-1)[..., :channels]
+        np.save(folder / "images" / f"{number}.npy", image)
+        Image.fromarray(np.array(values, np.uint8)[(ids > 0).astype(int)]).save(
+            folder / "masks" / f"{number}.png"
+        )
+    return folder
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255)])
+def test_a_model_with_names_is_scored_on_maps_without_names(command, tmp_path, values):
+    """Names that were passed to `train` need not be passed again to `evaluate`."""
+    model, data = tmp_path / "model", numbered_maps(tmp_path / "data", values)
+    labels = LabelSet(("background", "nerve"), (False, False))
+    write_huggingface(model, with_description(tiny_checkpoint(), labels=labels))
+    report = unimask.evaluate(data, model, task="semantic", split=None)
+    assert list(report["per_class"]) == ["background", "nerve"]
+    assert "no class names" in report["notes"][0]
+    named = unimask.evaluate(data, model, task="semantic", split=None, names=labels.names)
+    assert named["metrics"] == report["metrics"]
+    assert named["notes"] == report["notes"][1:]
+    arguments = ("evaluate", data, "--model", model, "--task", "semantic", "--split", "val")
+    assert "nerve" in command(*arguments, "--names", "background,nerve")[1]
+    with pytest.raises(DataError, match="only the data has vessel"):
+        unimask.evaluate(data, model, task="semantic", names=("background", "vessel"))
+
+
+def test_results_on_images_of_several_channels(command, tmp_path):
+    data = numbered_maps(tmp_path / "data", channels=4)
+    arguments = ("evaluate", data, "--results", data / "masks", "--split", "val")
+    assert "100.00" in command(*arguments, "--channels", "4")[1]
+    with pytest.raises(SettingsError, match="channels applies only to results"):
+        unimask.evaluate(data, "nuclei", channels=4)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -87,3 +87,31 @@ def test_panoptic_needs_the_same_things():
     with pytest.raises(DataError, match="only the data has road"):
         matched(model, STREET, "panoptic")
     assert matched(model, STREET, "semantic").labels == STREET
+
+
+@pytest.mark.parametrize(
+    "generated",
+    [("class 0", "class 1", "class 2"), ("background", "1", "2"), ("background", "foreground")],
+)
+def test_generated_names_are_replaced_by_those_of_the_model(generated):
+    names = ("background", "nerve", "vessel")[: len(generated)]
+    model, data = (LabelSet(each, (False,) * len(each)) for each in (names, generated))
+    classes = matched(model, data, "semantic")
+    result = result_of(model, "semantic")
+    assert classes.labels.names == names and classes.map_result(result) is result
+    assert "no class names" in classes.notes()[0]
+
+
+def test_the_background_of_binary_maps_belongs_to_that_of_the_model():
+    model = LabelSet(("cat", "dog"), (False, False))
+    with pytest.raises(DataError, match="--names"):
+        matched(model, LabelSet(("background", "foreground"), (False, False)), "semantic")
+
+
+@pytest.mark.parametrize(
+    "names", [("class 1", "class 2", "class 3"), ("class 0", "class 1"), ("road", "1", "2")]
+)
+def test_generated_names_with_gaps_or_of_another_number_are_refused(names):
+    model = LabelSet(("background", "nerve", "vessel"), (False,) * 3)
+    with pytest.raises(DataError, match="--names"):
+        matched(model, LabelSet(names, (False,) * len(names)), "semantic")

@@ -44,6 +44,12 @@ MasksOption = Annotated[
         "several; A,B,... reads one binary mask per class."
     ),
 ]
+NamesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated class names (A,B,...), for labels that only number the classes."
+    ),
+]
 BandsOption = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from unimask.cli.app import (
     DataArgument,
     FormatOption,
     MasksOption,
+    NamesOption,
     OverwriteOption,
     WindowOption,
     app,
@@ -47,12 +48,7 @@ def check(
             "reported.",
         ),
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated class names (A,B,...), for labels that only number the classes."
-        ),
-    ] = None,
+    names: NamesOption = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     bands: BandsOption = None,

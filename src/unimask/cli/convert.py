@@ -13,6 +13,7 @@ from unimask.cli.app import (
     DataArgument,
     FormatOption,
     MasksOption,
+    NamesOption,
     OutlinesOption,
     app,
     parse_bands,
@@ -53,12 +54,7 @@ def convert(
     split: Annotated[
         str | None, typer.Option(help="Convert this split only; by default all splits.")
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated class names (A,B,...), for labels that only number the classes."
-        ),
-    ] = None,
+    names: NamesOption = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     bands: BandsOption = None,

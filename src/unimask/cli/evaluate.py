@@ -1,6 +1,7 @@
 """`unimask evaluate`: score a model or results on labelled images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from unimask.cli.app import (
     FormatOption,
     LabelsOption,
     MasksOption,
+    NamesOption,
     OverwriteOption,
     PreprocessingOption,
     RulesOption,
@@ -25,6 +27,7 @@ from unimask.cli.app import (
     WindowOption,
     app,
     parse_bands,
+    parse_names,
     parse_window,
 )
 from unimask.cli.model_options import with_rules
@@ -100,10 +103,15 @@ def evaluate(
         float | None,
         typer.Option(min=0, help="Volumes: tolerance of NSD in mm.", show_default="2"),
     ] = None,
+    names: NamesOption = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     bands: BandsOption = None,
     chip: ChipOption = None,
+    channels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Results: number of channels per image.", show_default="3"),
+    ] = None,
     window: WindowOption = None,
     json: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
     page: Annotated[
@@ -130,9 +138,11 @@ def evaluate(
         "ap": ap,
         "tolerance": tolerance,
         "tta": tta,
+        "names": parse_names(names),
         "masks": masks,
         "bands": parse_bands(bands),
         "chip": chip,
+        "channels": channels,
         "window": parse_window(window),
         "page": page,
     }
@@ -142,11 +152,7 @@ def evaluate(
     from unimask.evaluation import evaluate_tracks
 
     console = Terminal()
-    with (
-        grouped_range_warnings(),
-        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
-        row = bar.add_task("evaluating", total=None)
+    with evaluation_bar(console) as progress:
         options: dict[str, Any] = {
             "results": results,
             "categories": categories,
@@ -159,12 +165,23 @@ def evaluate(
             "compile": compile,
             "json": json,
             "overwrite": overwrite,
-            "progress": lambda done, total: bar.update(row, completed=done, total=total),
+            "progress": progress,
         }
         predictor = with_rules(model, device, dtype, preprocessing, compile, labels, rules)
         run = evaluate_tracks if tracks else partial(evaluate_images, **images)
         report = run(data, predictor, **options)
     print_report(console, report, page)
+
+
+@contextmanager
+def evaluation_bar(console: Terminal) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; yield the function that takes finished and all images."""
+    with (
+        grouped_range_warnings(),
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
+        row = bar.add_task("evaluating", total=None)
+        yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
 def check_track_options(options: Mapping[str, object]) -> None:

@@ -11,6 +11,7 @@ from unimask.cli.app import (
     ChipOption,
     FormatOption,
     MasksOption,
+    NamesOption,
     SlicesOption,
     WindowOption,
     app,
@@ -34,7 +35,8 @@ ModelOption = Annotated[
         "--model",
         "-m",
         help="Preset or published name (trained from scratch), or trained weights to fine-tune.",
-        show_default="mask2former-lite0 with the extra lite, else mask2former-nano",
+        show_default="mask2former-lite0, or unimask-lite0 for 20 objects per image or more; "
+        "without the extra lite, mask2former-nano or unimask-nano",
     ),
 ]
 SplitOption = Annotated[
@@ -91,12 +93,6 @@ QueriesOption = Annotated[
         min=1,
         help="Number of queries, which is the largest number of masks per image; trained "
         "weights can get more, not fewer.",
-    ),
-]
-NamesOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Comma-separated class names (A,B,...), for labels that only number the classes."
     ),
 ]
 ClipsOption = Annotated[

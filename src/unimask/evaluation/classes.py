@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, have_same_classes
+from unimask.labels import BACKGROUND, LabelSet, Task, have_same_classes, is_background
 from unimask.results import Result
 
 
@@ -18,11 +18,13 @@ class ClassMapping:
         label_ids: For each class of the model, its label id in `labels`, or None if `labels` lacks
             it; None as a whole if both use the same label ids.
         ignored_names: Names of the model's classes that the dataset lacks.
+        by_number: Whether the dataset has no class names and takes the model's.
     """
 
     labels: LabelSet
     label_ids: tuple[int | None, ...] | None = None
     ignored_names: tuple[str, ...] = ()
+    by_number: bool = False
 
     def map_result(self, result: Result) -> Result:
         """Convert a result of the model to the dataset's label ids; drop other classes."""
@@ -37,7 +39,9 @@ class ClassMapping:
         return replace(result, labels=self.labels, segments=tuple(segments))
 
     def notes(self) -> list[str]:
-        """Return which classes are ignored."""
+        """Return how the classes were matched, and which are ignored."""
+        if self.by_number:
+            return ["the dataset has no class names: its classes take the model's, in order"]
         if not self.ignored_names:
             return []
         count, names = len(self.ignored_names), ", ".join(self.ignored_names[:4])
@@ -50,10 +54,10 @@ class ClassMapping:
 def match_model_classes(predictor: Predictor, dataset: Dataset, task: Task) -> ClassMapping:
     """Match the classes of model and dataset: by equal label ids, else by names.
 
-    A dataset whose classes are "object" and "background", because it has no names, takes the
-    model's names. For instance segmentation only the dataset's things are scored: the model must
-    have all of them and may have more. For other tasks both must have the same classes, and for
-    panoptic the same things.
+    A dataset without class names takes those of the model, in order, if it has as many. For
+    instance segmentation only the dataset's things are scored: the model must have all of them and
+    may have more. For other tasks both must have the same classes, and for panoptic the same
+    things.
 
     Raises:
         DataError: The classes do not match.
@@ -75,6 +79,10 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
     """
     if have_same_classes(ours, theirs):
         return ClassMapping(ours)
+    if ours.is_thing == theirs.is_thing and are_generated(
+        theirs.names, is_background(ours.names[0])
+    ):
+        return ClassMapping(ours, by_number=True)
     scored = theirs.things if task == "instance" else range(len(theirs))
     label_ids = {theirs.names[label]: label for label in scored}
     is_thing = dict(zip(ours.names, ours.is_thing, strict=True))
@@ -90,6 +98,23 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
     return ClassMapping(theirs, tuple(map(label_ids.get, ours.names)), extra)
 
 
+def are_generated(names: tuple[str, ...], has_background: bool) -> bool:
+    """Return whether a dataset made up the names of its classes, which are values without a gap.
+
+    They are "class 0", "class 1" and so on; where the first class is the background, also
+    "background", "1", "2" and so on, or "background" and "foreground".
+
+    Args:
+        names: Names of the dataset's classes.
+        has_background: Whether the first class of the model is the background.
+    """
+    numbers = range(len(names))
+    if names == tuple(f"class {number}" for number in numbers):
+        return True
+    foregrounds = (tuple(map(str, numbers[1:])), ("foreground",))
+    return has_background and names[0] == BACKGROUND and names[1:] in foregrounds
+
+
 def describe_difference(
     model: str, ours: LabelSet, theirs: LabelSet, missing: list[str], extra: tuple[str, ...]
 ) -> str:
@@ -102,5 +127,5 @@ def describe_difference(
     ]
     return (
         f"{model} knows {len(ours)} classes, the data has {len(theirs)}: {'; '.join(parts)}. "
-        "They must be the same"
+        "They must be the same; names of classes without a table can be passed by --names"
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.config import Preprocessing, Window
-from unimask.datasets import Dataset, Sample, describe, open_dataset
+from unimask.datasets import Dataset, Sample, describe
+from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import DatasetOptions, check_chip_options
 from unimask.errors import SettingsError
 from unimask.evaluation.calibration import CalibrationCollector, calibration_report
@@ -44,10 +45,12 @@ def evaluate(
     categories: str | None = None,
     task: str | None = None,
     split: str | None = "val",
+    names: tuple[str, ...] | None = None,
     format: str | None = None,
     masks: str | None = None,
     bands: tuple[int, ...] | None = None,
     chip: int | None = None,
+    channels: int | None = None,
     window: Window = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
@@ -79,10 +82,12 @@ def evaluate(
         task: Task to score; by default the model's most demanding one that the labels support, or
             that of the results.
         split: Split of the dataset; None for all images.
+        names: Class names of the dataset, for formats that only number the classes.
         format: Format of the labels as `open_dataset` takes it, for maps that are ambiguous.
         masks: Label maps to read, as `open_dataset` takes them.
         bands: Scenes: band of each channel, as `open_dataset` takes them; by default the model's.
         chip: Scenes: side of the chips in pixels; by default that of the model's training.
+        channels: Results: number of channels of the images, 3 by default; models have their own.
         window: Values that become black and white when images are read, or "auto"; None uses the
             model's window.
         max_detections: Instance: number of highest-scoring detections that count per class and
@@ -120,15 +125,16 @@ def evaluate(
         >>> report = unimask.evaluate("cells", "nuclei", task="panoptic")  # doctest: +SKIP
         >>> print(report["metrics"]["PQ"])  # doctest: +SKIP
     """
-    check_sources(model, results, categories, tta)
+    check_sources(model, results, categories, tta, channels)
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
+    options = DatasetOptions(names, channels or 3, format, masks, bands=bands, chip=chip)
     if results is not None:
-        dataset = open_dataset(data, split, format=format, masks=masks, bands=bands, chip=chip)
+        dataset = DatasetFolder(Path(data), options).open(split)
+        check_chip_options(dataset, bands, chip)
         provider: ResultProvider = FileResults(results, dataset, task, categories)
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
-        options = DatasetOptions(format=format, masks=masks, bands=bands, chip=chip)
         provider = open_predictions(
             predictor, data, split, task, options, window, retain_confidence=is_calibrated
         )
@@ -175,7 +181,11 @@ def start_report(
 
 
 def check_sources(
-    model: object, results: object, categories: str | None, tta: bool | Augmentations
+    model: object,
+    results: object,
+    categories: str | None,
+    tta: bool | Augmentations,
+    channels: int | None = None,
 ) -> None:
     """Raise SettingsError for both a model and results, or options of the other of them."""
     if model is not None and results is not None:
@@ -184,6 +194,8 @@ def check_sources(
         raise SettingsError(
             "categories applies only to results: a model's classes are matched by name"
         )
+    if results is None and channels is not None:
+        raise SettingsError("channels applies only to results: a model reads as many as it has")
     if results is not None and tta is not False:
         raise SettingsError("tta applies only to models: results were predicted before")
 

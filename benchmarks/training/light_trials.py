@@ -39,7 +39,7 @@ COMMON = {
 }
 
 
-TASKS = {"carparts": "instance"}
+TASKS = {"carparts": "instance", "nuclei": "instance"}
 """Tasks that differ from the most general one that the labels allow."""
 
 
@@ -104,14 +104,16 @@ def main() -> None:
     trials = json.loads(TRIALS.read_text())
     chosen = options.trials.split(",") if options.trials else list(trials)
     options.out.mkdir(parents=True, exist_ok=True)
-    results = []
+    saved = options.out / "light_trials.json"
+    results = json.loads(saved.read_text()) if saved.is_file() else []
     for trial in chosen:
         for name in trials[trial]["data"]:
             if name not in folders:
                 continue
-            results.append(run(trial, trials[trial], (name, Path(folders[name])), options.out))
-            print(json.dumps(results[-1]), flush=True)
-            with atomic_path(options.out / "light_trials.json") as path:
+            row = run(trial, trials[trial], (name, Path(folders[name])), options.out)
+            print(json.dumps(row), flush=True)
+            results = [r for r in results if (r["trial"], r["data"]) != (trial, name)] + [row]
+            with atomic_path(saved) as path:
                 path.write_text(json.dumps(results, indent=1) + "\n")
     with (options.out / "light_trials.txt").open("w") as stream:
         Console(file=stream, width=100).print(show(results))

@@ -90,6 +90,8 @@ class Request:
             settings = replace(settings, channels=len(self.bands))
         if self.slices is not None and settings.channels is None:
             settings = replace(settings, channels=count_channels(check_slices(self.slices)))
+        if self.model is None:
+            return settings
         return replace(settings, tokenizer=tokenizer_for(str(self.model), settings.tokenizer))
 
     def place(self) -> str:

@@ -90,8 +90,9 @@ def train(
         data: Dataset folder, or name of a dataset on the Hub. A resumed run accepts a moved copy.
         model: Name of a preset or of a published configuration, to train from scratch; or any
             source of `load`, to train its weights further. By default "mask2former-lite0" from
-            ImageNet weights if the extra `lite` is installed, else "mask2former-nano";
-            "oneformer-lite0" or "oneformer-nano" for `task="all"`.
+            ImageNet weights if the extra `lite` is installed, else "mask2former-nano"; for 20
+            objects per image or more, "unimask-lite0" or "unimask-nano", whose queries are
+            selected from the image; "oneformer-lite0" or "oneformer-nano" for `task="all"`.
         task: "semantic", "instance" or "panoptic", which serves all three tasks in MaskFormer and
             Mask2Former; "all" trains a OneFormer, which gets the task of each image as input. By
             default a published configuration's own, else the most general task of the labels.

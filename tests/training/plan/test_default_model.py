@@ -1,7 +1,11 @@
 """A run without a model starts from the best weights that are installed."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 
+from unimask.datasets.interface import DatasetInfo
 from unimask.errors import MissingExtraError
 from unimask.labels import LabelSet
 from unimask.presets import BACKBONES, IMAGENET_PRESETS, preset
@@ -17,28 +21,65 @@ def missing(config):
     raise MissingExtraError("the package", "lite")
 
 
+CELLS, INFO = LabelSet(("cell", "ground"), (True, False)), DatasetInfo("images")
+
+
+@dataclass
+class Images:
+    """Images of which only the number of objects in each is known."""
+
+    objects: tuple[int, ...]
+    labels: LabelSet = CELLS
+    info: DatasetInfo = INFO
+
+    name = "images"
+    paths = ()
+
+    def __len__(self):
+        return len(self.objects)
+
+    def __getitem__(self, index):
+        raise AssertionError("nothing has to be read")
+
+    def count_things(self):
+        return np.array(self.objects)
+
+
+FEW, MANY = Images((0, 30, 29)), Images((0, 30, 30))
+STUFF = Images((30,), LabelSet(("road", "sky"), (False, False)))
+MAPS = Images((30,), info=DatasetInfo("images", tasks=("semantic",)))
+
+
+@pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize(
-    ("installed", "task", "model"),
+    ("data", "options", "model"),
     [
-        (True, None, "mask2former-lite0"),
-        (True, "all", "oneformer-lite0"),
-        (False, None, "mask2former-nano"),
-        (False, "all", "oneformer-nano"),
+        (FEW, {}, "mask2former"),
+        (MANY, {}, "unimask"),
+        (MANY, {"task": "instance"}, "unimask"),
+        (MANY, {"task": "semantic"}, "mask2former"),
+        (MANY, {"task": "all"}, "oneformer"),
+        (MANY, {"changes": {"clips": True}}, "mask2former"),
+        (STUFF, {}, "mask2former"),
+        (MAPS, {}, "mask2former"),
     ],
 )
-def test_the_model_depends_on_the_package_of_weights(monkeypatch, installed, task, model):
+def test_the_model_depends_on_the_package_of_weights_and_on_objects(
+    monkeypatch, installed, data, options, model
+):
     find = (lambda config: "file") if installed else missing
     monkeypatch.setattr(default_model, "find_packaged_weights", find)
-    request, chosen = with_model(Request(task=task))
-    assert request.model == model
+    request, chosen = with_model(Request(**options), data)
+    assert request.model == f"{model}-{'lite0' if installed else 'nano'}"
     words = sentence(chosen)
-    assert words.startswith(f"no --model given: {model}")
+    assert words.startswith(f"no --model given: {request.model}")
     assert ("pip install 'unimask[lite]'" in words) != installed
+    assert ("20 objects per image" in words) == (model == "unimask")
 
 
 def test_a_given_model_is_taken():
     request = Request(model="nuclei")
-    assert with_model(request) == (request, None)
+    assert with_model(request, MANY) == (request, None)
 
 
 @pytest.mark.parametrize("model", IMAGENET_PRESETS)

@@ -14,10 +14,12 @@ class ModelChosen:
     Attributes:
         model: Name of the preset.
         is_pretrained: Whether its backbone starts from ImageNet weights.
+        objects: Mean number of objects per image, if the choice depends on it.
     """
 
     model: str
     is_pretrained: bool
+    objects: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -98,10 +98,10 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         DataError, TaskError: The dataset cannot be read, or does not match the task.
         SettingsError: An option does not apply to the model or to the data.
     """
-    request, model_chosen = with_model(request)
+    trained = read_trained(request)
+    dataset, validation = open_images(request, request.requested_settings(), trained)
+    request, model_chosen = with_model(request, dataset)
     model, requested = str(request.model), request.requested_settings()
-    trained = None if is_untrained(model) else read_source(model)
-    dataset, validation = open_images(request, requested, trained)
     task, tasks = chosen_tasks(requested_task(request, requested, trained), model, dataset)
     machine = find_machine(request.device or "auto")
     sizes = [] if request.fixes_crop else image_sizes(dataset)
@@ -140,6 +140,12 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
             *data_facts(request, settings, dataset, tasks, description, basis),
         ),
     )
+
+
+def read_trained(request: Request) -> Checkpoint | None:
+    """Read the weights that are trained further; None for an untrained network."""
+    model = request.model
+    return None if model is None or is_untrained(str(model)) else read_source(str(model))
 
 
 def requested_task(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from unimask.config import (
     MaskedDecoderConfig,
@@ -103,6 +104,16 @@ def add_queries(
     return config, QueriesAdded(added=new - old, total=new)
 
 
+def count_objects(dataset: Dataset) -> tuple[list[int], Int[np.ndarray, " n"]]:
+    """Return images and the number of things in each: all images, or some if they must be read."""
+    indices, counts = list(range(len(dataset))), count_things(dataset)
+    if counts is None:
+        indices = indices[:: -(-len(indices) // SAMPLED_IMAGES)]
+        found = [measure_sample(dataset, index) for index in indices]
+        counts = np.array([s.things if isinstance(s, SampleStatistics) else 0 for s in found])
+    return indices, counts
+
+
 def find_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> Crowding | None:
     """Count the images with more objects than the network has queries.
 
@@ -119,11 +130,7 @@ def find_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> Crow
     """
     if set(tasks) == {"semantic"}:
         return None
-    indices, counts = list(range(len(dataset))), count_things(dataset)
-    if counts is None:
-        indices = indices[:: -(-len(indices) // SAMPLED_IMAGES)]
-        found = [measure_sample(dataset, index) for index in indices]
-        counts = np.array([s.things if isinstance(s, SampleStatistics) else 0 for s in found])
+    indices, counts = count_objects(dataset)
     crowded, fullest = int((counts > queries).sum()), int(counts.argmax())
     if not crowded:
         return None

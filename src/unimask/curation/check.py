@@ -1,6 +1,7 @@
 """Check a labelled folder for errors in one call."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.scenes.dataset import ChipDataset
 from unimask.datasets.scenes.overlaps import find_shared_ground
 from unimask.datasets.volumes.dataset import VolumeDataset
-from unimask.datasets.windows import set_window
+from unimask.datasets.windows import set_volume_window, set_window
+from unimask.errors import UnimaskError
 from unimask.processing.value_ranges import collect_range_warnings
 
 DEFAULT_QUERIES = 100
@@ -117,6 +119,8 @@ def check(
         for name in (split,) if split is not None else folder.split_names():
             dataset = folder.open(name)
             check_chip_options(dataset, bands, chip)
+            with suppress(UnimaskError):  # the survey reports unreadable cases
+                window = set_volume_window(dataset, window) or window
             info = info or dataset_info(dataset)
             surveys.append(
                 survey(

@@ -13,6 +13,7 @@ from unimask.curation.writers.writer import Writer
 from unimask.datasets import Dataset, check_classes
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, check_chip_options, open_image
+from unimask.datasets.windows import set_volume_window
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
 from unimask.formats.outlines import OutlineStyle
@@ -105,9 +106,10 @@ def convert(
     thing_source = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
     with new_folder(target) as folder:
-        writer, first = None, None
+        writer, first, window = None, None, None
         for name in splits:
             dataset: Dataset = source.open(name)
+            window = set_volume_window(dataset, window)
             check_chip_options(dataset, bands, chip)
             if thing_source is not None:
                 dataset = CombinedDataset(dataset, require_things(thing_source.open(name)))

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from unimask.config import Window
 from unimask.datasets.interface import Dataset
+from unimask.datasets.volumes.intensities import IntensityRule
 from unimask.errors import DataError, SettingsError, UnimaskError
 from unimask.processing.value_ranges import (
     ImageWarning,
@@ -40,6 +41,31 @@ def set_window(dataset: AnyDataset, window: Window) -> AnyDataset:
             raise SettingsError(f"{dataset.name} reads its images itself: it takes no window")
         dataset.window = window
     return dataset
+
+
+@runtime_checkable
+class SupportsIntensities(Protocol):
+    """Dataset of volumes, whose values have no range of their own."""
+
+    def measure_intensities(self) -> IntensityRule:
+        """Return the window that suits the modality."""
+        ...
+
+
+def set_volume_window(dataset: Dataset, window: Window) -> Window:
+    """Set the range of values with which slices of volumes are read, measured if it is None.
+
+    Returns:
+        The window; None for other datasets, which are left as they are.
+
+    Raises:
+        DataError, ImageError: A case cannot be read.
+    """
+    if not isinstance(dataset, SupportsIntensities):
+        return None
+    window = window or dataset.measure_intensities().window
+    set_window(dataset, window)
+    return window
 
 
 def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:

@@ -33,6 +33,17 @@ class SegmenterOutput(NamedTuple):
     object_queries: Float[Tensor, "b q c"] | None = None
     text_queries: Float[Tensor, "b q c"] | None = None
 
+    def group_frames(self, frames: int) -> "SegmenterOutput":
+        """Return the output with the masks (b * t, q, h, w) of each layer as (b, q, t, h, w)."""
+
+        def by_clip(masks: Float[Tensor, "n q h w"]) -> Float[Tensor, "b q t h w"]:
+            return masks.unflatten(0, (-1, frames)).transpose(1, 2)
+
+        earlier = [
+            layer._replace(mask_logits=by_clip(layer.mask_logits)) for layer in self.auxiliary
+        ]
+        return self._replace(mask_logits=by_clip(self.mask_logits), auxiliary=tuple(earlier))
+
 
 class MaskFactors:
     """Masks of all layers as the factors of their product, to be computed a few at a time.

@@ -17,9 +17,10 @@ from conftest import (
 from torch import nn
 
 from unimask.checkpoints.skeleton import build_skeleton
+from unimask.kernels.blocked_positions import blocked_positions
 from unimask.kernels.positions import sine_positions
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.layers.masks import MaskFeatures, blocked_positions
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.presets import PRESETS, preset
 
 NETWORKS = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from typing import TypeVar
 
 import torch.nn.functional as F
@@ -97,24 +98,15 @@ def build_vit(config: ViTConfig) -> ViT:
 
 def build_vit_blocks(config: ViTConfig, count: int) -> list[ViTBlock]:
     """Build `count` blocks of a vision transformer."""
-    return [
-        ViTBlock(
-            dim=config.dim,
-            num_heads=config.num_heads,
-            ffn=config.ffn,
-            ffn_dim=config.ffn_dim,
-            key_bias=config.key_bias,
-            layer_scale=config.layer_scale,
-            norm_eps=config.norm_eps,
-            drop_path=config.drop_path,
-        )
-        for _ in range(count)
-    ]
+    names = ("dim", "num_heads", "ffn", "ffn_dim")
+    names += ("key_bias", "layer_scale", "norm_eps", "drop_path")
+    return [ViTBlock(**{name: getattr(config, name) for name in names}) for _ in range(count)]
 
 
 Layer = TypeVar("Layer", bound=nn.Module)
 Head = MaskHead | PerClassHead
-Layered = MapEncoderConfig | MaskedDecoderConfig | StandardDecoderConfig | PerPixelPlusConfig
+Decoder = MaskedDecoderConfig | StandardDecoderConfig | PerPixelPlusConfig
+Layered = DeformablePixelDecoderConfig | MapEncoderConfig | Decoder
 
 
 def build_layers(kind: Callable[..., Layer], config: Layered, dim: int) -> list[Layer]:
@@ -139,17 +131,8 @@ def build_deformable(
     config: DeformablePixelDecoderConfig, input_channels: tuple[int, ...]
 ) -> DeformablePixelDecoder:
     """Build the deformable pixel decoder."""
-    layers = [
-        DeformableEncoderLayer(
-            dim=config.dim,
-            num_levels=DeformablePixelDecoder.num_levels,
-            num_heads=config.num_heads,
-            num_points=config.num_points,
-            ffn_dim=config.ffn_dim,
-            dropout=config.dropout,
-        )
-        for _ in range(config.num_layers)
-    ]
+    points = {"num_levels": DeformablePixelDecoder.num_levels, "num_points": config.num_points}
+    layers = build_layers(partial(DeformableEncoderLayer, **points), config, config.dim)
     return DeformablePixelDecoder(
         input_channels=input_channels,
         dim=config.dim,

@@ -111,17 +111,7 @@ class Segmenter(nn.Module):
         output = self.transformer_decoder(
             pixels._replace(mask_features=features), auxiliary=auxiliary, factored=factored
         )
-        return output if isinstance(output, FactoredOutput) else group_frames(output, frames)
-
-
-def group_frames(output: SegmenterOutput, frames: int) -> SegmenterOutput:
-    """Return the output with the masks (b * t, q, h, w) of each layer as (b, q, t, h, w)."""
-
-    def by_clip(masks: Float[Tensor, "n q h w"]) -> Float[Tensor, "b q t h w"]:
-        return masks.unflatten(0, (-1, frames)).transpose(1, 2)
-
-    earlier = [layer._replace(mask_logits=by_clip(layer.mask_logits)) for layer in output.auxiliary]
-    return output._replace(mask_logits=by_clip(output.mask_logits), auxiliary=tuple(earlier))
+        return output if isinstance(output, FactoredOutput) else output.group_frames(frames)
 
 
 def check_images(pixel_values: object, weight: Tensor, *, clips: bool = False) -> None:

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from unimask.kernels.non_maxima import demote_non_maxima
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.transformer_decoders.proposals import Proposals, demote_non_maxima
+from unimask.modeling.transformer_decoders.proposals import Proposals
 
 SIZES = [(2, 3), (4, 6), (8, 12)]
 CELLS = sum(h * w for h, w in SIZES)

@@ -6,10 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.ellipses import ellipse_logits
 from unimask.modeling.layers.mlp import MLP
-
-STEEPNESS = 4.0
-"""Mask logit at the centre of an untrained ellipse; it decreases to 0 at the boundary."""
 
 
 class Anchors(NamedTuple):
@@ -49,27 +47,4 @@ class EllipseHead(nn.Module):
         """Compute the logits at the pixel centres of a map in float32."""
         with torch.autocast(queries.device.type, enabled=False):
             shape = self.shape(queries.to(next(self.shape.parameters()).dtype))
-            return self.cone(shape.float(), anchors, size)
-
-    def cone(
-        self, shape: Float[Tensor, "b q 6"], anchors: Anchors, size: tuple[int, int]
-    ) -> Float[Tensor, "b q h w"]:
-        """Compute the cones of logits.
-
-        Args:
-            shape: Shift (x, y), logarithms of the inverse axes, shear and logarithm of the
-                steepness, in units of the radius.
-            anchors: Anchors of the queries.
-            size: Height and width of the map.
-        """
-        shift, axes, shear, steepness = shape.split([2, 2, 1, 1], dim=-1)
-        centres = anchors.centres + shift * anchors.radii[..., None]
-        inverse = axes.clamp(-4, 4).exp() / anchors.radii[..., None]
-        width, height = anchors.extent
-        columns = (torch.arange(size[1], device=shape.device) + 0.5) * (width / size[1])
-        rows = (torch.arange(size[0], device=shape.device) + 0.5) * (height / size[0])
-        columns, rows = columns - centres[..., :1], rows - centres[..., 1:]
-        across = (columns * inverse[..., :1])[..., None, :]
-        down = (rows * inverse[..., 1:])[..., :, None]
-        distance = ((across + shear[..., None] * down).square() + down.square() + 1e-4).sqrt()
-        return STEEPNESS * steepness.clamp(-4, 4).exp()[..., None] * (1 - distance)
+            return ellipse_logits(shape.float(), *anchors, size)

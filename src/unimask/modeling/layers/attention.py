@@ -1,12 +1,11 @@
 """Multi-head attention by PyTorch's fused kernels."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unimask.kernels.linear import joint_projections
-from unimask.kernels.plain_attention import plain_attention
+from unimask.kernels.plain_attention import attention
 
 
 class Attention(nn.Module):
@@ -49,11 +48,5 @@ class Attention(nn.Module):
         inputs = query, key, value
         projected = joint_projections(self, self.in_proj_weight, self.in_proj_bias, inputs)
         heads = [x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected]
-        if torch.compiler.is_exporting():
-            every_head = None if blocked is None else blocked[:, None]
-            mixed = plain_attention(*heads, blocked=every_head)
-            return self.out_proj(mixed.transpose(1, 2).flatten(2))
-        allowed = None if blocked is None else ~blocked[:, None]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(*heads, attn_mask=allowed, dropout_p=dropout)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return self.out_proj(attention(*heads, blocked=blocked, dropout=dropout))

@@ -59,12 +59,8 @@ class DetrDecoderLayer(RecomputableLayer):
         self.linear2 = nn.Linear(ffn_dim, dim)
         self.norm3 = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        for linear in (
-            self.linear1,
-            self.linear2,
-            self.self_attn.out_proj,
-            self.cross_attn.out_proj,
-        ):
+        projections = self.self_attn.out_proj, self.cross_attn.out_proj
+        for linear in (self.linear1, self.linear2, *projections):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unimask.kernels.linear import norm_linear
-from unimask.kernels.plain_attention import plain_attention
+from unimask.kernels.plain_attention import attention
 from unimask.kernels.rotary import RotaryPositions
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
@@ -58,13 +58,7 @@ class ViTAttention(nn.Module):
         )
         if rotary is not None:
             query, key = rotary.rotate(query), rotary.rotate(key)
-        blocked = None if blocked is None else blocked[:, None]
-        if torch.compiler.is_exporting():
-            mixed = plain_attention(query, key, value, blocked=blocked)
-        else:
-            allowed = None if blocked is None else ~blocked
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
+        return self.proj(attention(query, key, value, blocked=blocked))
 
 
 class GatedFeedForward(nn.Module):

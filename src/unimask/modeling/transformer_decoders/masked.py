@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unimask.kernels.blocked_positions import blocked_positions
 from unimask.kernels.positions import clip_positions, level_positions
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.masks import blocked_positions
 from unimask.modeling.layers.recomputable import RecomputableLayer
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import FlattenedMaps, LearnedQueries

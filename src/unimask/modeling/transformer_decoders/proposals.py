@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.non_maxima import demote_non_maxima
 from unimask.kernels.positions import cell_centres
 from unimask.modeling.layers.anchors import Anchors
 from unimask.modeling.layers.mask_head import MaskHead
@@ -80,15 +80,3 @@ class Proposals(nn.Module):
         centres = cell_centres(tuple(sizes), device)
         radii = [centres.new_full((h * w, 1), INITIAL_RADIUS * height / h) for h, w in sizes]
         return torch.cat([centres * centres.new_tensor([width, height]), torch.cat(radii)], dim=1)
-
-
-def demote_non_maxima(
-    scores: Float[Tensor, "b n"], sizes: list[tuple[int, int]]
-) -> Float[Tensor, "b n"]:
-    """Subtract 1 from the scores of cells that have a neighbour with a higher score."""
-    ranked = []
-    for part, size in zip(scores.split([h * w for h, w in sizes], dim=1), sizes, strict=True):
-        grid = part.unflatten(1, size)
-        best = F.max_pool2d(grid, 3, stride=1, padding=1)
-        ranked.append(torch.where(grid == best, grid, grid - 1).flatten(1))
-    return torch.cat(ranked, dim=1)

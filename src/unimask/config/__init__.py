@@ -20,6 +20,7 @@ from unimask.config.losses import (
 )
 from unimask.config.pixel_decoders import (
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "CriterionConfig",
     "DeformablePixelDecoderConfig",
     "DenseCriterionConfig",
+    "DetrPixelDecoderConfig",
     "DiNATConfig",
     "EfficientNetLiteConfig",
     "FPNPixelDecoderConfig",

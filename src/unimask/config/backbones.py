@@ -20,6 +20,7 @@ class ResNetConfig:
         last_dilations: Dilation of the 3x3 convolution in each block of the last stage; 1 for
             blocks beyond the tuple. DeepLab uses 1, 2, 4, which cannot be inferred from the shapes
             of weights.
+        last_stride: Stride of the last stage; 1 keeps its maps at a stride of 16 (DC5).
         in_channels: Number of image channels; 3 for RGB.
     """
 
@@ -31,6 +32,7 @@ class ResNetConfig:
     depths: tuple[int, int, int, int] = (3, 4, 6, 3)
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
     last_dilations: tuple[int, ...] = ()
+    last_stride: int = 2
     in_channels: int = 3
 
 

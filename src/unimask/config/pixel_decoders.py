@@ -91,7 +91,22 @@ class NoPixelDecoderConfig:
     kind: Literal["none"] = "none"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetrPixelDecoderConfig:
+    """No pixel decoder but DETR's encoder; the head computes masks from attention maps (4.4).
+
+    Attributes:
+        dim: Channels of the encoder, and of the queries.
+        encoder: Encoder of the backbone's coarsest features; a query has as many attention maps as
+            the encoder has heads.
+    """
+
+    kind: Literal["detr"] = "detr"
+    dim: int = 256
+    encoder: MapEncoderConfig = MapEncoderConfig()
+
+
 PyramidConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig | FaPNPixelDecoderConfig
 """Configuration of a pixel decoder that reads the maps of a backbone."""
 
-PixelDecoderConfig = PyramidConfig | NoPixelDecoderConfig
+PixelDecoderConfig = PyramidConfig | NoPixelDecoderConfig | DetrPixelDecoderConfig

@@ -6,6 +6,7 @@ from dataclasses import replace
 from unimask.checkpoints import ModelDescription, timm_normalisation
 from unimask.config import (
     BackboneConfig,
+    DetrPixelDecoderConfig,
     EfficientNetLiteConfig,
     MaskedDecoderConfig,
     NoPixelDecoderConfig,
@@ -181,8 +182,8 @@ def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfi
     own, queries = config.pixel_decoder, config.transformer_decoder
     if name not in PIXEL_DECODERS:
         raise SettingsError(f"pixel decoder {name!r}: pass one of {', '.join(PIXEL_DECODERS)}")
-    if isinstance(own, NoPixelDecoderConfig):
-        raise SettingsError("an EoMT has no pixel decoder")
+    if isinstance(own, NoPixelDecoderConfig | DetrPixelDecoderConfig):
+        raise SettingsError("an EoMT or a DETR has no pixel decoder")
     if isinstance(queries, MaskedDecoderConfig) and queries.local_positions:
         raise SettingsError("a network that measures in pixels needs its own pixel decoder")
     if PIXEL_DECODERS[name].kind == own.kind == "deformable":

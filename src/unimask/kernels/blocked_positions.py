@@ -1,5 +1,7 @@
 """Positions that masks block in attention."""
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,3 +23,26 @@ def blocked_positions(
     if frames > 1:
         blocked = blocked.unflatten(0, (-1, frames)).transpose(1, 2).flatten(2)
     return blocked & ~blocked.all(dim=-1, keepdim=True)
+
+
+def blocked_patches(
+    mask_logits: Float[Tensor, "b q h w"],
+    grid: tuple[int, int],
+    counts: tuple[int, int],
+    prob: float,
+) -> Bool[Tensor, "b n n"]:
+    """Mark the patches outside its mask for each query (EoMT, 3.3); no other pair is blocked.
+
+    Args:
+        mask_logits: Mask logits of the queries.
+        grid: Number of rows and columns of patches.
+        counts: Number of tokens and of queries; queries are the first tokens, patches the last.
+        prob: Probability that a query is confined to its mask; others attend everywhere.
+    """
+    cells = F.interpolate(mask_logits.detach(), grid, mode="bilinear").flatten(2)
+    outside = cells <= 0
+    if prob < 1:
+        confined = torch.rand(outside.shape[:2], device=outside.device) <= prob
+        outside = outside & confined[..., None]
+    tokens, queries = counts
+    return F.pad(outside, (tokens - outside.shape[2], 0, 0, tokens - queries))

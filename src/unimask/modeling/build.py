@@ -12,6 +12,7 @@ from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     DiNATConfig,
     EfficientNetLiteConfig,
     FaPNPixelDecoderConfig,
@@ -33,6 +34,7 @@ from unimask.config import (
 )
 from unimask.modeling.backbones import ConvNeXt, DiNAT, EfficientNetLite, ResNet, Swin, Timm, ViT
 from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
+from unimask.modeling.layers.detr_head import DetrHead
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.layers.vit_block import ViTBlock
@@ -40,6 +42,7 @@ from unimask.modeling.pixel_decoders import (
     AlignedStep,
     DeformableEncoderLayer,
     DeformablePixelDecoder,
+    DetrPixelDecoder,
     FPNPixelDecoder,
     MapEncoder,
     PyramidStep,
@@ -104,7 +107,7 @@ def build_vit_blocks(config: ViTConfig, count: int) -> list[ViTBlock]:
 
 
 Layer = TypeVar("Layer", bound=nn.Module)
-Head = MaskHead | PerClassHead
+Head = MaskHead | PerClassHead | DetrHead
 Decoder = MaskedDecoderConfig | StandardDecoderConfig | PerPixelPlusConfig
 Layered = DeformablePixelDecoderConfig | MapEncoderConfig | Decoder
 
@@ -268,6 +271,27 @@ def build_joint(config: SegmenterConfig) -> JointDecoder:
     )
 
 
+def build_detr(
+    config: SegmenterConfig, channels: tuple[int, ...]
+) -> tuple[DetrPixelDecoder, StandardDecoder]:
+    """Build DETR's encoder and decoder on a backbone with maps of these channels.
+
+    Raises:
+        ValueError: The parts do not fit each other.
+    """
+    pixels, queries = config.pixel_decoder, config.transformer_decoder
+    if (
+        not isinstance(pixels, DetrPixelDecoderConfig)
+        or not isinstance(queries, StandardDecoderConfig)
+        or pixels.dim != queries.dim
+    ):
+        raise ValueError("DETR's encoder and a standard decoder of equal width belong together")
+    dim, heads, classes = pixels.dim, pixels.encoder.num_heads, config.num_classes
+    head = DetrHead(dim=dim, num_heads=heads, num_classes=classes, channels=channels[-2::-1])
+    encoder = DetrPixelDecoder(build_map_encoder(pixels.encoder, channels[-1], dim))
+    return encoder, build_standard_decoder(queries, head, dim, queries.num_queries)
+
+
 def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
     """Build the text branch for queries of `dim` channels, with 64 channels per head as in CLIP."""
     layers = [
@@ -292,32 +316,27 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
     """Build the network that `config` describes; its weights are random."""
     backbone = build_backbone(config.backbone)
     channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
+    assemble = partial(Segmenter, backbone=backbone)
     pixels, queries = config.pixel_decoder, config.transformer_decoder
     if isinstance(queries, JointDecoderConfig) or isinstance(pixels, NoPixelDecoderConfig):
-        decoder = build_joint(config)
-        return Segmenter(
-            backbone=backbone, pixel_decoder=nn.Identity(), transformer_decoder=decoder
-        )
+        return assemble(pixel_decoder=nn.Identity(), transformer_decoder=build_joint(config))
+    if isinstance(pixels, DetrPixelDecoderConfig):
+        pixel_decoder, decoder = build_detr(config, channels)
+        return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
-        return Segmenter(
-            backbone=backbone,
-            pixel_decoder=build_pixel_decoder(pixels, channels),
-            transformer_decoder=build_per_pixel(
-                queries, pixels.mask_dim, config.num_classes, coarse_channels(pixels, channels)
-            ),
-        )
+        pixel_decoder = build_pixel_decoder(pixels, channels)
+        coarse = coarse_channels(pixels, channels)
+        decoder = build_per_pixel(queries, pixels.mask_dim, config.num_classes, coarse)
+        return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
     # The order in which parts are built determines their random weights for a seed.
     head = build_head(queries, pixels.mask_dim, config.num_classes)
     pixel_decoder = build_pixel_decoder(pixels, channels)
     if isinstance(queries, StandardDecoderConfig):
         coarse = coarse_channels(pixels, channels)
         decoder = build_standard_decoder(queries, head, coarse, queries.num_queries)
-        return Segmenter(
-            backbone=backbone, pixel_decoder=pixel_decoder, transformer_decoder=decoder
-        )
+        return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
     task = queries.task_queries
-    return Segmenter(
-        backbone=backbone,
+    return assemble(
         pixel_decoder=pixel_decoder,
         transformer_decoder=build_masked_decoder(queries, head, pixels),
         task_encoder=TaskEncoder(length=task.task_length, dim=queries.dim) if task else None,

@@ -7,6 +7,7 @@ from typing import Literal
 from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
+    DetrPixelDecoderConfig,
     DiNATConfig,
     JointDecoderConfig,
     MaskedDecoderConfig,
@@ -23,7 +24,9 @@ from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.presets import family_postprocessing
 
-Family = Literal["mask2former", "oneformer", "maskformer", "eomt", "per-pixel", "per-pixel-plus"]
+Family = Literal[
+    "mask2former", "oneformer", "maskformer", "eomt", "detr", "per-pixel", "per-pixel-plus"
+]
 
 ALL_TASKS: tuple[Task, ...] = tuple(reversed(TASKS))
 
@@ -155,7 +158,8 @@ def find_family(config: SegmenterConfig) -> Family:
     """Return the family whose test settings apply to a network."""
     match config.transformer_decoder:
         case StandardDecoderConfig():
-            return "maskformer"
+            detr = isinstance(config.pixel_decoder, DetrPixelDecoderConfig)
+            return "detr" if detr else "maskformer"
         case JointDecoderConfig():
             return "eomt"
         case PerPixelConfig():

@@ -98,6 +98,7 @@ def read_resnet(backbone: Json, own_values: Json) -> ResNetConfig:
         depths=tuple(backbone["depths"]),
         norm=own_values.get("norm", "frozen_batch"),
         last_dilations=tuple(own_values.get("last_dilations", ())),
+        last_stride=own_values.get("last_stride", 2),
         in_channels=backbone.get("num_channels", 3),
     )
 
@@ -216,7 +217,7 @@ def own_backbone_values(backbone: BackboneConfig) -> Json:
     if not isinstance(backbone, ResNetConfig):
         return {}
     default = ResNetConfig()
-    names = ("norm", "stem", "last_dilations")
+    names = ("norm", "stem", "last_dilations", "last_stride")
     values = {name: getattr(backbone, name) for name in names}
     return {name: value for name, value in values.items() if value != getattr(default, name)}
 

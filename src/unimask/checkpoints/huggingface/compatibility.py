@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unimask.checkpoints.huggingface.backbones import read_backbone, write_backbone
+from unimask.checkpoints.huggingface.detr import read_detr, write_detr
 from unimask.checkpoints.huggingface.eomt import read_eomt, write_buffers, write_eomt
 from unimask.checkpoints.huggingface.mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer, write_maskformer
@@ -13,6 +14,7 @@ from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_onef
 from unimask.checkpoints.huggingface.own_schema import write_own_decoders
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     EfficientNetLiteConfig,
     FPNPixelDecoderConfig,
     JointDecoderConfig,
@@ -28,7 +30,7 @@ from unimask.config import (
 
 Json = dict
 
-Schema = Literal["mask2former", "oneformer", "maskformer", "eomt", "own"]
+Schema = Literal["mask2former", "oneformer", "maskformer", "eomt", "detr", "own"]
 """Schema whose tensor names and values a folder uses."""
 
 EOMT_MODEL_TYPES = ("eomt", "eomt_dinov3")
@@ -76,6 +78,8 @@ def write_transformers_decoders(architecture: SegmenterConfig) -> tuple[Schema, 
             return "oneformer", write_oneformer(pixels, queries, architecture.text)
         case FPNPixelDecoderConfig() as pixels, StandardDecoderConfig() as queries:
             return "maskformer", write_maskformer(pixels, queries)
+        case DetrPixelDecoderConfig() as pixels, StandardDecoderConfig() as queries:
+            return "detr", write_detr(pixels, queries)
         case _:
             return "own", {}
 
@@ -99,6 +103,9 @@ def transformers_incompatibility(architecture: SegmenterConfig) -> str | None:
         return different
     if isinstance(pixels, NoPixelDecoderConfig):
         return None
+    if isinstance(pixels, DetrPixelDecoderConfig):
+        is_resnet = isinstance(architecture.backbone, ResNetConfig)
+        return None if is_resnet else f"backbone.kind is {architecture.backbone.kind!r} in a DETR"
     if pixels.dim % NUM_NORM_GROUPS:
         return f"pixel_decoder.dim is {pixels.dim}: only multiples of {NUM_NORM_GROUPS} exist there"
     if schema == "maskformer" and not isinstance(architecture.backbone, ResNetConfig | SwinConfig):
@@ -134,6 +141,8 @@ def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> Se
         decoders = read_mask2former(values, {})
     elif schema == "oneformer":
         decoders = read_oneformer(values, {})
+    elif schema == "detr":
+        decoders = read_detr(values, {}, Path("config.json"))
     else:
         decoders = read_maskformer(values)
     backbone = read_backbone(values, {}, Path("config.json"))
@@ -171,4 +180,4 @@ def read_schema(config: Mapping[str, Any]) -> Schema:
     family = config.get("model_type")
     if family in EOMT_MODEL_TYPES:
         return "eomt"
-    return family if family in ("oneformer", "maskformer") else "mask2former"
+    return family if family in ("oneformer", "maskformer", "detr") else "mask2former"

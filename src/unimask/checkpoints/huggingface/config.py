@@ -24,6 +24,7 @@ from unimask.checkpoints.huggingface.compatibility import (
     write_architecture,
 )
 from unimask.checkpoints.huggingface.defaults import DEFAULT_CLASS_NAMES
+from unimask.checkpoints.huggingface.detr import read_detr
 from unimask.checkpoints.huggingface.eomt import read_eomt
 from unimask.checkpoints.huggingface.mask2former import read_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer
@@ -68,10 +69,12 @@ def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) ->
             parts = read_maskformer(config)
         elif family in EOMT_MODEL_TYPES:
             parts = read_eomt(config, tensors)
+        elif family == "detr":
+            parts = read_detr(config, tensors, folder)
         else:
             raise CheckpointError(
                 f"config.json describes a {family!r} model; expected mask2former, oneformer, "
-                "maskformer, eomt or eomt_dinov3"
+                "maskformer, eomt, eomt_dinov3 or detr"
             )
         if "backbone" not in parts:
             parts["backbone"] = read_backbone(config, tensors, folder)

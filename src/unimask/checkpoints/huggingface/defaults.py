@@ -29,7 +29,8 @@ DEFAULTS: dict[str, Json] = {
     },
     "detr": {
         "d_model": 256, "num_queries": 100, "decoder_layers": 6, "decoder_attention_heads": 8,
-        "decoder_ffn_dim": 2048, "dropout": 0.1,
+        "decoder_ffn_dim": 2048, "dropout": 0.1, "encoder_layers": 6, "encoder_attention_heads": 8,
+        "encoder_ffn_dim": 2048,
     },
     "eomt": {**VIT, "mlp_ratio": 4, "use_swiglu_ffn": False},
     "eomt_dinov3": {

@@ -29,6 +29,7 @@ from unimask.checkpoints.huggingface.config import (
     write_config,
     write_preprocessor,
 )
+from unimask.checkpoints.huggingface.detr_names import DETR
 from unimask.checkpoints.huggingface.eomt import write_buffers
 from unimask.checkpoints.huggingface.eomt_names import IGNORED_NAMES as EOMT_IGNORED_NAMES
 from unimask.checkpoints.huggingface.eomt_names import eomt_rules
@@ -62,6 +63,7 @@ RULES: dict[Schema, Rules] = {
     "mask2former": MASK2FORMER,
     "oneformer": ONEFORMER,
     "maskformer": MASKFORMER,
+    "detr": DETR,
     "own": OWN_NAMES,
 }
 

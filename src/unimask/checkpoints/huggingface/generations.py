@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unimask.checkpoints.backbone_shapes import infer_backbone
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES, ENCODER, RESNET
+from unimask.checkpoints.huggingface.detr_names import TIMM_RESNET
 from unimask.checkpoints.huggingface.mask2former_names import TRANSFORMER_DECODER
 from unimask.checkpoints.huggingface.maskformer import MASKFORMER_SWIN
 from unimask.checkpoints.keymap import Rules, to_theirs
@@ -71,7 +72,7 @@ TIMM_NAME = re.compile(r"(timm/)?[\w-]+(\.[\w-]+)?")
 
 def to_usual_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors to the names that most releases write."""
-    for rules in (NESTED_MODULES, RENAMED_MODULES, GATED_LAYERS):
+    for rules in (NESTED_MODULES, RENAMED_MODULES, GATED_LAYERS, (*TIMM_RESNET, *IDENTITY)):
         tensors = to_theirs(tensors, rules)
     return tensors
 

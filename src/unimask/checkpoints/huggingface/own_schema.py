@@ -6,6 +6,7 @@ from dataclasses import asdict
 from unimask.checkpoints.keymap import Rules
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     JointDecoderConfig,
@@ -30,6 +31,7 @@ PIXEL_DECODERS = {
     "fpn": FPNPixelDecoderConfig,
     "fapn": FaPNPixelDecoderConfig,
     "none": NoPixelDecoderConfig,
+    "detr": DetrPixelDecoderConfig,
 }
 TRANSFORMER_DECODERS = {
     "masked": MaskedDecoderConfig,

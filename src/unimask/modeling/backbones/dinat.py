@@ -9,6 +9,7 @@ from unimask.kernels.neighborhood_attention import neighborhood_attention
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
 from unimask.modeling.layers.recomputable import RecomputableLayer
+from unimask.modeling.layers.stage import Stage
 
 
 class ConvTokenizer(nn.Module):
@@ -123,22 +124,6 @@ class DiNATBlock(RecomputableLayer):
         return x + self.drop_path(scales[1] * self.mlp(self.norm2(x)))
 
 
-class DiNATLevel(nn.Module):
-    """Blocks, then downsampling except in the last level."""
-
-    def __init__(self, blocks: list[DiNATBlock], downsample: ConvDownsampler | None) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-        self.downsample = downsample
-
-    def forward(
-        self, x: Float[Tensor, "b h w c"]
-    ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b i j d"]]:
-        """Return the map of this level and the input of the next."""
-        x = self.blocks(x)
-        return x, x if self.downsample is None else self.downsample(x)
-
-
 class DiNAT(nn.Module):
     """DiNAT with normalized outputs of its four levels.
 
@@ -186,7 +171,7 @@ class DiNAT(nn.Module):
                 for dilation in dilations[index]
             ]
             last = index == len(dilations) - 1
-            self.levels.append(DiNATLevel(blocks, None if last else ConvDownsampler(dim)))
+            self.levels.append(Stage(blocks, None if last else ConvDownsampler(dim)))
             self.add_module(f"norm{index}", nn.LayerNorm(dim))
         self.apply(initialize)
 

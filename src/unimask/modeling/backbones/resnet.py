@@ -76,6 +76,7 @@ class ResNet(nn.Module):
         depths: Number of blocks per stage.
         norm: "frozen_batch" or "group".
         last_dilations: Dilations of the 3x3 convolutions of the last stage's first blocks.
+        last_stride: Stride of the last stage.
         in_channels: Number of channels of the image.
     """
 
@@ -91,6 +92,7 @@ class ResNet(nn.Module):
         depths: tuple[int, ...],
         norm: Literal["frozen_batch", "group"],
         last_dilations: tuple[int, ...],
+        last_stride: int = 2,
         in_channels: int = 3,
     ) -> None:
         super().__init__()
@@ -100,7 +102,7 @@ class ResNet(nn.Module):
         for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = []
             for index in range(depth):
-                stride = 2 if stage > 0 and index == 0 else 1
+                stride = (1, 2, 2, last_stride)[stage] if index == 0 else 1
                 dilation = 1 if stage < 3 else (*last_dilations, *[1] * depth)[index]
                 blocks.append(
                     BLOCKS[block](inputs, outputs, stride=stride, norm=norm, dilation=dilation)

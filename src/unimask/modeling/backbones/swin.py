@@ -10,6 +10,7 @@ from unimask.kernels.window_attention import relative_position_index, window_att
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
 from unimask.modeling.layers.recomputable import RecomputableLayer
+from unimask.modeling.layers.stage import Stage
 
 
 class PatchEmbed(nn.Module):
@@ -78,9 +79,8 @@ class WindowAttention(nn.Module):
     def bias(self) -> Float[Tensor, "m n n"]:
         """Return the relative position bias for each head and pair of tokens."""
         n = self.index.shape[0]
-        return (
-            self.relative_position_bias_table[self.index.flatten()].view(n, n, -1).permute(2, 0, 1)
-        )
+        biases = self.relative_position_bias_table[self.index.flatten()]
+        return biases.view(n, n, -1).permute(2, 0, 1)
 
     def forward(
         self, x: Float[Tensor, "b h w c"], norm: nn.LayerNorm, shift: int
@@ -133,22 +133,6 @@ class SwinBlock(RecomputableLayer):
         return x + self.drop_path(self.mlp(x, self.norm2))
 
 
-class SwinStage(nn.Module):
-    """Blocks with regular and shifted windows in turn, then patch merging except after the last."""
-
-    def __init__(self, blocks: list[SwinBlock], downsample: PatchMerging | None) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*blocks)
-        self.downsample = downsample
-
-    def forward(
-        self, x: Float[Tensor, "b h w c"]
-    ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b i j d"]]:
-        """Return the map of this stage and the input of the next."""
-        x = self.blocks(x)
-        return x, x if self.downsample is None else self.downsample(x)
-
-
 class Swin(nn.Module):
     """Swin Transformer with normalized outputs of its four stages.
 
@@ -195,7 +179,7 @@ class Swin(nn.Module):
                 for index in range(depth)
             ]
             last = stage == len(depths) - 1
-            self.layers.append(SwinStage(blocks, None if last else PatchMerging(dim)))
+            self.layers.append(Stage(blocks, None if last else PatchMerging(dim)))
             self.add_module(f"norm{stage}", nn.LayerNorm(dim))
         self.apply(initialize)
 

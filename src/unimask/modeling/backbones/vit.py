@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.position_table import positions_at
 from unimask.kernels.rotary import RotaryPositions, rotary_positions
 from unimask.modeling.layers.vit_block import ViTBlock
 
@@ -70,7 +71,7 @@ class ViT(nn.Module):
         grid = patches.shape[-2], patches.shape[-1]
         patches, rotary = patches.flatten(2).transpose(1, 2), None
         if self.rotary is None:
-            patches = patches + self.positions_at(grid)
+            patches = patches + positions_at(self.positions, self.side, grid)
         else:
             channels, base, rescale = self.rotary
             scale = rescale ** (2 * torch.rand(()).item() - 1) if self.training else 1.0
@@ -80,11 +81,3 @@ class ViT(nn.Module):
         for block in self.blocks:
             x = block(x, rotary)
         return PatchTokens(x, grid, (height, width), rotary)
-
-    def positions_at(self, grid: tuple[int, int]) -> Float[Tensor, "n c"]:
-        """Return the learned position embeddings, resized to a grid (bicubic, as in timm)."""
-        if grid == (self.side, self.side):
-            return self.positions
-        maps = self.positions.T.unflatten(1, (self.side, self.side))[None].float()
-        resized = F.interpolate(maps, grid, mode="bicubic", antialias=True)
-        return resized[0].flatten(1).T.to(self.positions.dtype)

@@ -1,13 +1,12 @@
 """Multi-scale deformable attention as a layer (Zhu et al. 2021, 4.1)."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.kernels.deformable_attention import Sampler, project_points, value_sampler
 from unimask.kernels.linear import linear
+from unimask.kernels.sampling_ring import sampling_ring
 
 
 class DeformableAttention(nn.Module):
@@ -32,15 +31,10 @@ class DeformableAttention(nn.Module):
 
     def initialize(self) -> None:
         """Initialize as the authors: sampling points in a ring of directions, equally weighted."""
-        angles = torch.arange(self.num_heads, dtype=torch.float32) * (2 * math.pi / self.num_heads)
-        ring = torch.stack([angles.cos(), angles.sin()], dim=-1)
-        ring = ring / ring.abs().amax(dim=-1, keepdim=True)
-        steps = torch.arange(1, self.num_points + 1, dtype=torch.float32)
-        offsets = ring[:, None, None, :] * steps[None, None, :, None]
-        offsets = offsets.expand(-1, self.num_levels, -1, -1)
+        offsets = sampling_ring(self.num_heads, self.num_levels, self.num_points)
         nn.init.zeros_(self.sampling_offsets.weight)
         with torch.no_grad():
-            self.sampling_offsets.bias.copy_(offsets.flatten())
+            self.sampling_offsets.bias.copy_(offsets)
         for layer in (self.attention_weights, self.value_proj, self.output_proj):
             nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.attention_weights.weight)

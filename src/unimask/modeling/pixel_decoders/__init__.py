@@ -4,6 +4,7 @@ from unimask.modeling.pixel_decoders.deformable import (
     DeformableEncoderLayer,
     DeformablePixelDecoder,
 )
+from unimask.modeling.pixel_decoders.detr import DetrPixelDecoder
 from unimask.modeling.pixel_decoders.fapn import AlignedStep
 from unimask.modeling.pixel_decoders.fpn import FPNPixelDecoder, MapEncoder, PyramidStep
 from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
@@ -12,6 +13,7 @@ __all__ = [
     "AlignedStep",
     "DeformableEncoderLayer",
     "DeformablePixelDecoder",
+    "DetrPixelDecoder",
     "FPNPixelDecoder",
     "MapEncoder",
     "PixelDecoderOutput",

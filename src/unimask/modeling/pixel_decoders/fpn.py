@@ -57,8 +57,12 @@ class MapEncoder(nn.Module):
 
     def forward(self, feature: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c h w"]:
         """Apply the encoder to the cells of a map."""
-        size = (feature.shape[-2], feature.shape[-1])
-        memory = self.input_proj(feature).flatten(2).transpose(1, 2)
+        return self.encode(self.input_proj(feature))
+
+    def encode(self, projected: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Apply the layers to the cells of a projected map."""
+        size = (projected.shape[-2], projected.shape[-1])
+        memory = projected.flatten(2).transpose(1, 2)
         (positions,) = level_positions([size], memory.shape[-1], memory, local=False)
         for layer in self.layers:
             memory = layer(memory, positions)

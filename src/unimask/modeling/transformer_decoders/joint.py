@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.blocked_positions import blocked_patches
 from unimask.modeling.backbones.vit import PatchTokens
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import MaskFeatures
@@ -88,7 +89,8 @@ class JointDecoder(nn.Module):
             if auxiliary or prob > 0:
                 earlier.append(self.predict(x, tokens))
             if prob > 0:
-                blocked = self.blocked_pairs(earlier[-1].mask_logits, tokens, prob)
+                counts = x.shape[1], len(self.queries)
+                blocked = blocked_patches(earlier[-1].mask_logits, tokens.grid, counts, prob)
             x = block(x, tokens.rotary, blocked)
         predicted = [*(earlier if auxiliary else ()), self.predict(x, tokens)]
         height, width = (-(-side // 4) for side in tokens.image_size)
@@ -103,21 +105,3 @@ class JointDecoder(nn.Module):
         queries, patches = x[:, : len(self.queries)], x[:, -rows * columns :]
         maps = self.head.norm(patches).transpose(1, 2).unflatten(2, tokens.grid)
         return self.head(queries, MaskFeatures(self.upscale(maps)))
-
-    def blocked_pairs(
-        self, mask_logits: Float[Tensor, "b q h w"], tokens: PatchTokens, prob: float
-    ) -> Bool[Tensor, "b n n"]:
-        """Mark the patches outside its mask for each query (EoMT, 3.3); no other pair is blocked.
-
-        Args:
-            mask_logits: Mask logits before the block.
-            tokens: Tokens of the backbone.
-            prob: Probability that a query is confined to its mask; others attend everywhere.
-        """
-        cells = F.interpolate(mask_logits.detach(), tokens.grid, mode="bilinear").flatten(2)
-        outside = cells <= 0
-        if prob < 1:
-            confined = torch.rand(outside.shape[:2], device=outside.device) <= prob
-            outside = outside & confined[..., None]
-        others = tokens.features.shape[1]
-        return F.pad(outside, (len(self.queries) + others - outside.shape[2], 0, 0, others))

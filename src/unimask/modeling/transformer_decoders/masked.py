@@ -38,12 +38,8 @@ class MaskedDecoderLayer(RecomputableLayer):
         self.linear2 = nn.Linear(ffn_dim, dim)
         self.ffn_norm = nn.LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
-        for linear in (
-            self.linear1,
-            self.linear2,
-            self.cross_attn.out_proj,
-            self.self_attn.out_proj,
-        ):
+        projections = self.cross_attn.out_proj, self.self_attn.out_proj
+        for linear in (self.linear1, self.linear2, *projections):
             nn.init.xavier_uniform_(linear.weight)
 
     def forward(

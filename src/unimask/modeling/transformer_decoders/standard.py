@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.detr import DetrDecoderLayer
+from unimask.modeling.layers.detr_head import DetrHead, EncodedMaps
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.pyramid import initialize_convolutions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
@@ -37,7 +38,7 @@ class StandardDecoder(nn.Module):
         dim: int,
         num_queries: int,
         layers: Sequence[DetrDecoderLayer],
-        head: MaskHead | PerClassHead,
+        head: MaskHead | PerClassHead | DetrHead,
     ) -> None:
         super().__init__()
         self.input_proj = nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
@@ -48,7 +49,7 @@ class StandardDecoder(nn.Module):
 
     def forward(
         self,
-        pixels: PixelDecoderOutput,
+        pixels: PixelDecoderOutput | EncodedMaps,
         task_token: Float[Tensor, "b c"] | None = None,
         *,
         auxiliary: bool,

@@ -48,7 +48,7 @@ REPLACEMENTS = {
     "mlp_ratio": 2.5, "drop_path": 0.07, "dropout": 0.37, "layer_scale": 0.5, "task_length": 50,
     "projector_layers": 3, "proposals": 0.3, "last_dilations": (2,), "depth": 2, "image_size": 96,
     "patch_size": 8, "num_registers": 2, "rotary_base": 50.0, "rotary_rescale": 1.5,
-    "norm_eps": 1e-3, "mask_probs": (1.0,),
+    "norm_eps": 1e-3, "mask_probs": (1.0,), "last_stride": 1,
 }  # fmt: skip
 """Replacement values; booleans are inverted."""
 

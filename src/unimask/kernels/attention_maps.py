@@ -23,7 +23,7 @@ def shared_convolution(
     image: Float[Tensor, "b c h w"],
     maps: Float[Tensor, "b q m h w"],
     weight: Float[Tensor, "d n 3 3"],
-    bias: Float[Tensor, " d"],
+    bias: Float[Tensor, " d"] | None,
 ) -> Float[Tensor, "_ d h w"]:
     """Convolve the image's map stacked with the maps of each query, image by image.
 
@@ -33,7 +33,7 @@ def shared_convolution(
         image: Map of the image.
         maps: Maps of each query.
         weight: Weight of a 3x3 convolution of the image's and a query's channels.
-        bias: Bias of the convolution.
+        bias: Bias of the convolution, or None.
     """
     channels = image.shape[1]
     shared = F.conv2d(image, weight[:, :channels], bias, padding=1)

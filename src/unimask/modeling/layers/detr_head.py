@@ -72,7 +72,8 @@ class DetrHead(nn.Module):
     def masks(self, queries: Float[Tensor, "b q c"], maps: EncodedMaps) -> Float[Tensor, "b q h w"]:
         """Predict masks from normalized queries."""
         by_image = (-1, queries.shape[1])
-        attention, first = self.attention(queries, maps.coarse), self.convs[0]
+        first: nn.Conv2d = self.convs[0]  # type: ignore[assignment]
+        attention = self.attention(queries, maps.coarse)
         x = shared_convolution(maps.projected, attention, first.weight, first.bias)
         x = self.norms[1](self.convs[1](self.norms[0](x)))
         levels = zip(maps.finer, self.adapters, self.convs[2:], self.norms[2:], strict=True)

@@ -75,14 +75,18 @@ BACKBONES: dict[type, type[nn.Module]] = {
 
 def arguments(config: BackboneConfig) -> dict[str, object]:
     """Return the config's fields as constructor arguments; `kind` only names the class."""
-    return {f.name: getattr(config, f.name) for f in fields(config) if f.name != "kind"}
+    names = {f.name for f in fields(config)} - {"kind", "last_stride"}
+    return {name: getattr(config, name) for name in names}
 
 
 def build_backbone(config: BackboneConfig) -> nn.Module:
     """Build the backbone that `config` describes; its weights are random."""
     if isinstance(config, ViTConfig):
         return build_vit(config)
-    return BACKBONES[type(config)](**arguments(config))
+    backbone = BACKBONES[type(config)](**arguments(config))
+    if isinstance(backbone, ResNet) and isinstance(config, ResNetConfig):
+        backbone.set_last_stride(config.last_stride)
+    return backbone
 
 
 def build_vit(config: ViTConfig) -> ViT:

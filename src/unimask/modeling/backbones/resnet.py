@@ -76,7 +76,6 @@ class ResNet(nn.Module):
         depths: Number of blocks per stage.
         norm: "frozen_batch" or "group".
         last_dilations: Dilations of the 3x3 convolutions of the last stage's first blocks.
-        last_stride: Stride of the last stage.
         in_channels: Number of channels of the image.
     """
 
@@ -92,7 +91,6 @@ class ResNet(nn.Module):
         depths: tuple[int, ...],
         norm: Literal["frozen_batch", "group"],
         last_dilations: tuple[int, ...],
-        last_stride: int = 2,
         in_channels: int = 3,
     ) -> None:
         super().__init__()
@@ -102,7 +100,7 @@ class ResNet(nn.Module):
         for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = []
             for index in range(depth):
-                stride = (1, 2, 2, last_stride)[stage] if index == 0 else 1
+                stride = 2 if stage > 0 and index == 0 else 1
                 dilation = 1 if stage < 3 else (*last_dilations, *[1] * depth)[index]
                 blocks.append(
                     BLOCKS[block](inputs, outputs, stride=stride, norm=norm, dilation=dilation)
@@ -118,3 +116,9 @@ class ResNet(nn.Module):
             x = self.get_submodule(f"res{stage}")(x)
             maps.append(x)
         return tuple(maps)
+
+    def set_last_stride(self, stride: int) -> None:
+        """Change the stride of the last stage, which is 2 otherwise."""
+        for module in self.get_submodule("res5.0").modules():
+            if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+                module.stride = (stride, stride)

@@ -4,9 +4,13 @@ from unimask.modeling.pixel_decoders.deformable import (
     DeformableEncoderLayer,
     DeformablePixelDecoder,
 )
-from unimask.modeling.pixel_decoders.detr import DetrPixelDecoder
 from unimask.modeling.pixel_decoders.fapn import AlignedStep
-from unimask.modeling.pixel_decoders.fpn import FPNPixelDecoder, MapEncoder, PyramidStep
+from unimask.modeling.pixel_decoders.fpn import (
+    DetrPixelDecoder,
+    FPNPixelDecoder,
+    MapEncoder,
+    PyramidStep,
+)
 from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
 __all__ = [

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.convolution import Convolution3x3
 from unimask.modeling.layers.detr import DetrEncoderLayer
+from unimask.modeling.layers.detr_head import EncodedMaps
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.pyramid import (
     initialize_convolutions,
@@ -67,6 +68,24 @@ class MapEncoder(nn.Module):
         for layer in self.layers:
             memory = layer(memory, positions)
         return memory.transpose(1, 2).unflatten(-1, size)
+
+
+class DetrPixelDecoder(nn.Module):
+    """Encoder of the coarsest map; the others are returned as they are (Carion et al. 2020, 3.2).
+
+    Args:
+        encoder: Encoder.
+    """
+
+    def __init__(self, encoder: MapEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, features: tuple[Tensor, ...]) -> EncodedMaps:
+        """Encode the last of the backbone's maps."""
+        *finer, coarse = features
+        projected = self.encoder.input_proj(coarse)
+        return EncodedMaps(projected, self.encoder.encode(projected), tuple(finer[::-1]))
 
 
 class FPNPixelDecoder(nn.Module):

@@ -40,7 +40,6 @@ def attention(
     query: Float[Tensor, "b m q c"],
     key: Float[Tensor, "b m n c"],
     value: Float[Tensor, "b m n c"],
-    *,
     blocked: Bool[Tensor, "b q n"] | None = None,
     dropout: float = 0.0,
 ) -> Float[Tensor, "b q d"]:

@@ -105,8 +105,7 @@ def build_vit(config: ViTConfig) -> ViT:
 
 def build_vit_blocks(config: ViTConfig, count: int) -> list[ViTBlock]:
     """Build `count` blocks of a vision transformer."""
-    names = ("dim", "num_heads", "ffn", "ffn_dim")
-    names += ("key_bias", "layer_scale", "norm_eps", "drop_path")
+    names = "dim num_heads ffn ffn_dim key_bias layer_scale norm_eps drop_path".split()
     return [ViTBlock(**{name: getattr(config, name) for name in names}) for _ in range(count)]
 
 
@@ -327,16 +326,15 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
     if isinstance(pixels, DetrPixelDecoderConfig):
         pixel_decoder, decoder = build_detr(config, channels)
         return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
+    coarse = coarse_channels(pixels, channels)
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
         pixel_decoder = build_pixel_decoder(pixels, channels)
-        coarse = coarse_channels(pixels, channels)
         decoder = build_per_pixel(queries, pixels.mask_dim, config.num_classes, coarse)
         return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
     # The order in which parts are built determines their random weights for a seed.
     head = build_head(queries, pixels.mask_dim, config.num_classes)
     pixel_decoder = build_pixel_decoder(pixels, channels)
     if isinstance(queries, StandardDecoderConfig):
-        coarse = coarse_channels(pixels, channels)
         decoder = build_standard_decoder(queries, head, coarse, queries.num_queries)
         return assemble(pixel_decoder=pixel_decoder, transformer_decoder=decoder)
     task = queries.task_queries

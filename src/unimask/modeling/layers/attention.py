@@ -48,5 +48,4 @@ class Attention(nn.Module):
         inputs = query, key, value
         projected = joint_projections(self, self.in_proj_weight, self.in_proj_bias, inputs)
         heads = [x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected]
-        dropout = self.dropout if self.training else 0.0
-        return self.out_proj(attention(*heads, blocked=blocked, dropout=dropout))
+        return self.out_proj(attention(*heads, blocked, dropout=self.dropout * self.training))

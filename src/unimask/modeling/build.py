@@ -105,7 +105,8 @@ def build_vit(config: ViTConfig) -> ViT:
 
 def build_vit_blocks(config: ViTConfig, count: int) -> list[ViTBlock]:
     """Build `count` blocks of a vision transformer."""
-    names = "dim num_heads ffn ffn_dim key_bias layer_scale norm_eps drop_path".split()
+    names = ("dim", "num_heads", "ffn", "ffn_dim")
+    names += ("key_bias", "layer_scale", "norm_eps", "drop_path")
     return [ViTBlock(**{name: getattr(config, name) for name in names}) for _ in range(count)]
 
 

@@ -171,7 +171,9 @@ class DiNAT(nn.Module):
                 for dilation in dilations[index]
             ]
             last = index == len(dilations) - 1
-            self.levels.append(Stage(blocks, None if last else ConvDownsampler(dim)))
+            self.levels.append(
+                Stage(nn.Sequential(*blocks), None if last else ConvDownsampler(dim))
+            )
             self.add_module(f"norm{index}", nn.LayerNorm(dim))
         self.apply(initialize)
 

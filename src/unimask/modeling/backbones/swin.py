@@ -179,7 +179,7 @@ class Swin(nn.Module):
                 for index in range(depth)
             ]
             last = stage == len(depths) - 1
-            self.layers.append(Stage(blocks, None if last else PatchMerging(dim)))
+            self.layers.append(Stage(nn.Sequential(*blocks), None if last else PatchMerging(dim)))
             self.add_module(f"norm{stage}", nn.LayerNorm(dim))
         self.apply(initialize)
 

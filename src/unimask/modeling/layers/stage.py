@@ -1,7 +1,5 @@
 """Stages of hierarchical vision transformers."""
 
-from collections.abc import Iterable
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,9 +7,9 @@ from torch import Tensor, nn
 class Stage(nn.Module):
     """Blocks, then downsampling except in the last stage."""
 
-    def __init__(self, blocks: Iterable[nn.Module], downsample: nn.Module | None) -> None:
+    def __init__(self, blocks: nn.Sequential, downsample: nn.Module | None) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = blocks
         self.downsample = downsample
 
     def forward(

@@ -71,7 +71,7 @@ class MapEncoder(nn.Module):
 
 
 class DetrPixelDecoder(nn.Module):
-    """Encoder of the coarsest map; the others are returned as they are (Carion et al. 2020, 3.2)."""
+    """Encoder of the coarsest map; returns the others as they are (Carion et al. 2020, 3.2)."""
 
     def __init__(self, encoder: MapEncoder) -> None:
         super().__init__()

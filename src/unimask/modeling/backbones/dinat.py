@@ -171,9 +171,8 @@ class DiNAT(nn.Module):
                 for dilation in dilations[index]
             ]
             last = index == len(dilations) - 1
-            self.levels.append(
-                Stage(nn.Sequential(*blocks), None if last else ConvDownsampler(dim))
-            )
+            downsample = None if last else ConvDownsampler(dim)
+            self.levels.append(Stage(nn.Sequential(*blocks), downsample))
             self.add_module(f"norm{index}", nn.LayerNorm(dim))
         self.apply(initialize)
 

@@ -45,7 +45,7 @@ class Attention(nn.Module):
             value: Values before projection.
             blocked: True for pairs of query and key that must not attend; None blocks none.
         """
-        inputs = query, key, value
-        projected = joint_projections(self, self.in_proj_weight, self.in_proj_bias, inputs)
-        heads = [x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected]
-        return self.out_proj(attention(*heads, blocked, dropout=self.dropout * self.training))
+        parts = joint_projections(self, self.in_proj_weight, self.in_proj_bias, (query, key, value))
+        heads = [x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in parts]
+        dropout = self.dropout if self.training else 0.0
+        return self.out_proj(attention(*heads, blocked=blocked, dropout=dropout))

@@ -4,11 +4,12 @@
     python -m benchmarks.medical cord sct_example_data OUT          # spinal cord in T2, NIfTI
 
 Both start from the pretrained light preset (extra `lite`). Runs that exist in OUT are not repeated.
-The cord has one scan: its lower four fifths of axial slices train, the upper fifth is scored.
+The cord has one scan, of which `train` holds out the last fifth of the axial slices.
 """
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,18 @@ ULTRASOUND: dict[str, Any] = {
 }
 CORD: dict[str, Any] = {"steps": 300, "size": 256, "evaluate_every": 50}
 
-HELD_OUT = 0.2
 
-
-def cut_cord(source: Path, out: Path) -> Path:
-    """Write the lower slices of the T2 scan and of its cord mask as train/, the upper as val/."""
-    import nibabel  # pyright: ignore[reportMissingImports]
-
-    for name, role in (("t2", "images"), ("t2_seg-manual", "labels")):
-        image: Any = nibabel.load(source / "t2" / f"{name}.nii.gz")
-        axis = "".join(nibabel.aff2axcodes(image.affine)).find("S")
-        end = round((1 - HELD_OUT) * image.shape[axis])
-        for split, part in (("train", slice(None, end)), ("val", slice(end, None))):
-            index = [slice(None)] * 3
-            index[axis] = part
-            folder = out / split / role
-            folder.mkdir(parents=True, exist_ok=True)
-            image.slicer[tuple(index)].to_filename(folder / "t2.nii.gz")
+def copy_cord(source: Path, out: Path) -> Path:
+    """Copy the T2 scan and its mask of the cord; return their folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("t2.nii.gz", "t2_seg-manual.nii.gz"):
+        shutil.copyfile(source / "t2" / name, out / name)
     return out
 
 
 def run(name: str, source: Path, out: Path) -> dict[str, Any]:
     """Train on one of the datasets unless that was done, and return the scores."""
-    data = source if name == "ultrasound" else cut_cord(source, out / "cord_data")
+    data = source if name == "ultrasound" else copy_cord(source, out / "cord_data")
     options = ULTRASOUND if name == "ultrasound" else CORD
     folder = out / name
     if not (folder / "weights" / "last").is_dir():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny_checkpoint, with_description
-from volume_datasets import axial_slices, windowed, write_nnunet
+from medical_files import volume_values
+from volume_datasets import axial_slices, label_values, save_volume, windowed, write_nnunet
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -102,6 +103,25 @@ def test_every_slice_gets_the_labels_of_predict_volume(data, model_folder):
             if of_case == case_index:
                 alone = model.predict(dataset[index].image, "semantic", window=(0.0, 255.0))
                 assert (alone.segmentation == slices[position]).all()
+
+
+def test_only_the_held_out_slices_of_the_only_patient_are_scored(tmp_path):
+    """Shifted labels as results; the last of 6 slices is held out."""
+    folder = write_nnunet(tmp_path / "Dataset002_Single", count=1)
+    values = np.roll(volume_values(), 3, axis=0).T  # organs in the outer slices
+    truth = label_values(values)
+    found = np.roll(truth, 2, axis=0)
+    save_volume(folder / "imagesTr/case_000_0000.nii.gz", values, "PSR")
+    save_volume(folder / "labelsTr/case_000.nii.gz", truth, "PSR")
+    save_volume(tmp_path / "found/case_000.nii.gz", found, "PSR")
+    for split, true, other in ((None, truth, found), ("val", truth[..., -1:], found[..., -1:])):
+        report = unimask.evaluate(folder, results=tmp_path / "found", split=split)
+        assert report["images"] == true.shape[2]
+        scores = report["volumes"]["cases"]["case_000"]
+        for value, name in ((1, "tissue"), (2, "bright")):
+            one, two = true == value, other == value
+            dice = 200 * (one & two).sum() / (one.sum() + two.sum())
+            assert 0 < dice < 100 and scores[name]["Dice"] == pytest.approx(dice)
 
 
 def test_the_command_prints_and_writes_the_scores(data, model_folder, tmp_path, command):

@@ -36,24 +36,36 @@ class CaseCollector:
         self.background = next((i for i, n in enumerate(labels.names) if is_background(n)), -1)
         self.scores = VolumeScores(ids, tolerance)
         self.next = 0
+        self.positions: list[int] = []
         self.predicted: list[np.ndarray] = []
         self.truth: list[np.ndarray] = []
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add the next slice."""
-        index, _ = self.dataset.samples[self.next]
+        index, position = self.dataset.samples[self.next]
         known = np.ones(sample.size, bool) if sample.ignored is None else ~sample.ignored
         lookup = np.append(self.background, sample.label_ids).astype(np.int16)
         truth = lookup[sample.id_maps[0]]
         found = np.where(known, result.segmentation, self.background)
+        self.positions.append(position)
         self.predicted.append(found.astype(np.int16))
         self.truth.append(np.where(known, truth, self.background).astype(np.int16))
         self.next += 1
         if self.next == len(self.dataset) or self.dataset.samples[self.next][0] != index:
             case = self.dataset.cases[index]
-            maps = [on_grid(slices, case) for slices in (self.predicted, self.truth)]
+            maps = [self.on_grid(slices, case) for slices in (self.predicted, self.truth)]
             self.scores.update(case.name, maps[0], maps[1], case.grid.spacing)
-            self.predicted, self.truth = [], []
+            self.positions, self.predicted, self.truth = [], [], []
+
+    def on_grid(self, slices: Sequence[np.ndarray], case: VolumeCase) -> np.ndarray:
+        """Return displayed slices as an array in the order of the image's voxels.
+
+        Areas of surfaces depend slightly on that order, which files have too. Slices that are no
+        samples are background.
+        """
+        values = np.full(case.grid.shape, self.background, slices[0].dtype)
+        case.plane.view(values)[self.positions] = np.stack(slices)
+        return values
 
     def report(self) -> dict[str, Any]:
         """Return means, scores per structure and scores per case."""
@@ -69,16 +81,6 @@ class CaseCollector:
                 for case, scores in self.scores.cases.items()
             },
         }
-
-
-def on_grid(slices: Sequence[np.ndarray], case: VolumeCase) -> np.ndarray:
-    """Return displayed slices as an array in the order of the image's voxels.
-
-    Areas of surfaces depend slightly on that order, which files have too.
-    """
-    values = np.empty(case.grid.shape, slices[0].dtype)
-    case.plane.view(values)[:] = np.stack(slices)
-    return values
 
 
 def collect_cases(

@@ -93,7 +93,7 @@ def test_patients_are_never_divided(ct, patients):
     cases = [type(case)(f"c{i}", f"p{p}", case.images, case.labels) for i, p in enumerate(patients)]
     whole = type(dataset)("d", dataset.labels, cases, dataset.info, dataset.layout)
     if len(set(patients)) == 1:
-        assert not whole.can_be_divided
+        assert not whole.can_be_divided  # its cases have 4 slices
         with pytest.raises(DataError, match="one patient"):
             whole.divide()
         return
@@ -104,6 +104,23 @@ def test_patients_are_never_divided(ct, patients):
         c.name for c in cases
     )
     assert sum(map(len, parts.values())) == len(whole)
+
+
+def test_the_last_slices_of_the_only_patient_are_held_out(ct):
+    dataset = open_dataset(ct, None)
+    cases = [type(case)(case.name, "p", case.images, case.labels) for case in dataset.cases]
+    whole = type(dataset)("d", dataset.labels, cases, dataset.info, dataset.layout)
+    train, val = whole.divide().values()
+    assert train.cases == val.cases == cases and "only one patient" in val.info.notes
+    assert sorted(train.samples + val.samples) == whole.samples
+    for index, case in enumerate(cases):
+        held = [position for place, position in val.samples if place == index]
+        assert held == [case.num_slices - 1]
+    for part in (train, val):
+        for place, (index, position) in enumerate(part.samples):
+            original = whole[whole.samples.index((index, position))]
+            assert (part[place].image == original.image).all()
+            assert (true_map(part[place]) == true_map(original)).all()
 
 
 def test_train_and_val_have_whole_cases_and_the_note_names_them(ct):

@@ -23,6 +23,12 @@ from unimask.labels import LabelSet
 from unimask.volumes.slice_images import RGB, count_channels, stack_slices
 from unimask.volumes.windows import WindowOptions, choose_window, to_grey
 
+HELD_OUT = 0.2
+"""Share of the slices that are held out for validation if there is only one patient."""
+
+MIN_SLICES = 5
+"""Smallest number of slices of a case of the only patient of which some are held out."""
+
 
 @dataclass(frozen=True, slots=True)
 class SliceLayout:
@@ -40,7 +46,7 @@ class SliceLayout:
 class VolumeDataset:
     """Slices of volumes, displayed as `predict_volume` displays them.
 
-    All slices are samples, also those without a label. Cases are read when they are needed, and
+    Slices without a label are samples too. Cases are read when they are needed, and
     decoded ones are cached within the memory of `CaseCache`.
 
     Args:
@@ -49,6 +55,7 @@ class VolumeDataset:
         cases: Cases.
         info: Description of the dataset.
         layout: How slices become images.
+        samples: Index of the case and position of each slice that is a sample; all by default.
     """
 
     def __init__(
@@ -58,15 +65,12 @@ class VolumeDataset:
         cases: Sequence[VolumeCase],
         info: DatasetInfo,
         layout: SliceLayout,
+        samples: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.name, self.labels, self.cases, self.info = name, labels, list(cases), info
         self.layout = layout
         self._window: Window = None
-        self.samples = [
-            (index, position)
-            for index, case in enumerate(self.cases)
-            for position in range(case.num_slices)
-        ]
+        self.samples = all_slices(self.cases) if samples is None else list(samples)
         suffix = ".png" if layout.channels in PNG_CHANNELS else ".npy"
         self.paths = [
             slice_path(self.cases[index], position, suffix) for index, position in self.samples
@@ -154,25 +158,30 @@ class VolumeDataset:
 
     @property
     def can_be_divided(self) -> bool:
-        """Whether there are enough patients to hold some out for validation."""
-        return len({case.patient for case in self.cases}) > 1
+        """Whether there are enough patients, or slices of one, to hold some out for validation."""
+        if len({case.patient for case in self.cases}) > 1:
+            return True
+        return max(case.num_slices for case in self.cases) >= MIN_SLICES
 
     def divide(self) -> dict[str, "VolumeDataset"]:
-        """Divide the cases into those for training and those that are held out for validation.
+        """Divide the slices into those for training and those that are held out for validation.
 
-        About a fifth of the slices is held out. All cases of a patient stay together.
+        About a fifth of the slices is held out. All cases of a patient stay together. If there is
+        only one patient, the last slices of each case are held out.
 
         Raises:
-            DataError: There is only one patient.
+            DataError: There is only one patient, whose cases have few slices.
         """
         if not self.can_be_divided:
             raise DataError(
-                f"{self.name} has volumes of one patient ({self.cases[0].name}), and validation "
-                "needs another: add one"
+                f"{self.name} has volumes of one patient ({self.cases[0].name}) with fewer than "
+                f"{MIN_SLICES} slices, too few to set some aside: add another patient"
             )
         groups: dict[str, list[int]] = {}
         for place, (index, _) in enumerate(self.samples):
             groups.setdefault(self.cases[index].patient, []).append(place)
+        if len(groups) == 1:
+            return self.divide_patient()
         split = choose_validation_groups(groups)
         held = {self.samples[place][0] for place in split.val}
         parts = {
@@ -186,12 +195,40 @@ class VolumeDataset:
             add_notes(part, [f"{count}: {', '.join(names[:3])}{more}"])
         return parts
 
+    def divide_patient(self) -> dict[str, "VolumeDataset"]:
+        """Hold out the last slices of each case of the only patient."""
+        starts = [case.num_slices - round(HELD_OUT * case.num_slices) for case in self.cases]
+        parts = {
+            "train": self.part(self.cases, [s for s in self.samples if s[1] < starts[s[0]]]),
+            "val": self.part(self.cases, [s for s in self.samples if s[1] >= starts[s[0]]]),
+        }
+        note = (
+            f"only one patient: the last {len(parts['val'])} of {len(self)} slices are held out "
+            "for validation, whose scores say nothing about other patients"
+        )
+        for part in parts.values():
+            add_notes(part, [note])
+        return parts
+
     def select(self, cases: Sequence[int]) -> "VolumeDataset":
         """Return the slices of some cases."""
-        chosen = [self.cases[index] for index in cases]
-        part = VolumeDataset(self.name, self.labels, chosen, replace(self.info), self.layout)
+        return self.part([self.cases[index] for index in cases])
+
+    def part(
+        self, cases: Sequence[VolumeCase], samples: Sequence[tuple[int, int]] | None = None
+    ) -> "VolumeDataset":
+        """Return a part with the same window, of whole cases or of some of their slices."""
+        info = replace(self.info)
+        part = VolumeDataset(self.name, self.labels, cases, info, self.layout, samples)
         part.window = self.window
         return part
+
+
+def all_slices(cases: Sequence[VolumeCase]) -> list[tuple[int, int]]:
+    """Return index and position of all slices of all cases."""
+    return [
+        (index, position) for index, case in enumerate(cases) for position in range(case.num_slices)
+    ]
 
 
 def slice_path(case: VolumeCase, position: int, suffix: str) -> Path:

@@ -86,7 +86,9 @@ def write_results(
         (found,) = processor.post_process_instance_segmentation(
             output, target_sizes=[sample.size], return_binary_maps=True, **options
         )
-        for mask, segment in zip(found["segmentation"], found["segments_info"], strict=True):
+        segments = found["segments_info"]
+        masks = found["segmentation"] if segments else ()  # without segments a map of one layer
+        for mask, segment in zip(masks, segments, strict=True):
             name, label = Path(path).name, segment["label_id"]
             rows.append(instance_row(name, label, segment["score"], mask.numpy()))
     if task != "semantic":

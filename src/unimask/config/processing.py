@@ -89,7 +89,8 @@ class PostprocessingConfig:
             overlaps are resolved.
         uncertain_pixels: Panoptic: pixels where the best query's mask probability is below one
             half. "void" leaves them unassigned (Mask2Former), "winner" assigns them to that query
-            (MaskFormer).
+            (MaskFormer). "logits" assigns every pixel to the query with the largest mask logit,
+            and retains segments of more than 4 pixels whatever their overlaps (DETR).
         instance_threshold: Instance: minimum score of the instances that predictions return unless
             asked for others.
         top_k: Instance: number of best pairs of query and class.
@@ -102,7 +103,7 @@ class PostprocessingConfig:
 
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
-    uncertain_pixels: Literal["void", "winner"] = "void"
+    uncertain_pixels: Literal["void", "winner", "logits"] = "void"
     instance_threshold: float = 0.5
     top_k: int = 100
     min_visible: float = 0.0

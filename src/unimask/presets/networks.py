@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
@@ -298,6 +299,8 @@ def preset(name: str, num_classes: int) -> SegmenterConfig:
 
 def family_postprocessing(config: SegmenterConfig) -> PostprocessingConfig:
     """Return the authors' post-processing, for weights without their own."""
+    if isinstance(config.pixel_decoder, DetrPixelDecoderConfig):
+        return PostprocessingConfig(object_threshold=0.85, uncertain_pixels="logits")
     if isinstance(config.transformer_decoder, StandardDecoderConfig):
         return PostprocessingConfig(uncertain_pixels="winner")
     return PostprocessingConfig()

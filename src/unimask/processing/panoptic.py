@@ -20,8 +20,13 @@ from unimask.processing.blocks import (
 )
 from unimask.processing.resize import Resizer
 
-UncertainPixels = Literal["void", "winner"]
-"""Treatment of pixels where the best query's mask probability is below one half."""
+UncertainPixels = Literal["void", "winner", "logits"]
+"""Treatment of pixels where the best query's mask probability is below one half. "logits" assigns
+every pixel to the query with the largest mask logit there, whatever its class score (DETR).
+"""
+
+MIN_AREA = 5
+"""Minimum number of pixels of a segment by DETR's rule."""
 
 ROUNDING_TOLERANCE = 1e-5
 """Relative tolerance for rounding when an upper bound is compared with the best lower bound."""
@@ -60,7 +65,8 @@ def panoptic(
     Each pixel goes to the query with the largest product of class score and mask probability; if
     that mask probability is below one half, `uncertain_pixels` decides whether the pixel stays
     void. A query that wins less than `overlap_threshold` of its own mask's area is dropped.
-    Segments of one stuff class are merged.
+    Segments of one stuff class are merged. With "logits", DETR's rule applies instead; see
+    `assign_by_logits`.
 
     Returns:
         Segments in the order of their ids.
@@ -74,15 +80,11 @@ def panoptic(
         label_ids[is_candidate],
         mask_logits[is_candidate].float().contiguous(),
     )
-    owners, mask_areas = assign_pixels(candidates, resizer)
-    runs = find_runs(owners.cpu().numpy().reshape(-1))
-    confident_areas = owner_areas(runs, len(mask_areas))
-    won_areas = confident_areas + owner_areas(runs._replace(values=-runs.values), len(mask_areas))
-    if uncertain_pixels == "winner":
-        runs, confident_areas = runs._replace(values=np.abs(runs.values)), won_areas
-    accepted = (
-        (mask_areas > 0) & (confident_areas > 0) & (won_areas >= overlap_threshold * mask_areas)
-    )
+    if uncertain_pixels == "logits":
+        owners, accepted = assign_by_logits(candidates, resizer, is_thing)
+        runs = find_runs(owners.cpu().numpy().reshape(-1))
+    else:
+        runs, accepted = assign_by_scores(candidates, resizer, overlap_threshold, uncertain_pixels)
     table, segments = number_segments(accepted, candidates, is_thing)
     ids = table[np.maximum(runs.values, 0)]
     rles = runs._replace(values=ids).encode_masks(resizer.size)
@@ -93,6 +95,75 @@ def panoptic(
         )
         for segment in segments
     ]
+
+
+def assign_by_scores(
+    candidates: CandidateQueries,
+    resizer: Resizer,
+    overlap_threshold: float,
+    uncertain_pixels: UncertainPixels,
+) -> tuple[Runs, Bool[np.ndarray, " q"]]:
+    """Assign pixels by class score and mask probability.
+
+    Returns:
+        Runs of query index + 1, not positive where there is no segment; and whether each query
+        retains enough of its mask.
+    """
+    owners, mask_areas = assign_pixels(candidates, resizer)
+    runs = find_runs(owners.cpu().numpy().reshape(-1))
+    confident_areas = owner_areas(runs, len(mask_areas))
+    won_areas = confident_areas + owner_areas(runs._replace(values=-runs.values), len(mask_areas))
+    if uncertain_pixels == "winner":
+        runs, confident_areas = runs._replace(values=np.abs(runs.values)), won_areas
+    accepted = (
+        (mask_areas > 0) & (confident_areas > 0) & (won_areas >= overlap_threshold * mask_areas)
+    )
+    return runs, accepted
+
+
+def assign_by_logits(
+    candidates: CandidateQueries, resizer: Resizer, is_thing: tuple[bool, ...]
+) -> tuple[Int[Tensor, "x y"], Bool[np.ndarray, " q"]]:
+    """Assign every pixel to the query with the largest mask logit (DETR's `PostProcessPanoptic`).
+
+    First, the pixels of all queries of a stuff class belong to the first of them. Then queries with
+    too few pixels are dropped, and all pixels are assigned anew to the others, until none has too
+    few.
+
+    Returns:
+        Transposed map of query index + 1, and whether each query remains.
+    """
+    labels = candidates.label_ids.tolist()
+    first = {label: labels.index(label) for label in labels if not is_thing[label]}
+    targets = [first.get(label, query) for query, label in enumerate(labels)]
+    device = candidates.label_ids.device
+    owners = torch.tensor(targets, device=device)[largest_logits(candidates.mask_logits, resizer)]
+    remains = torch.ones(len(labels), dtype=torch.bool, device=device)
+    while True:
+        small = remains & (torch.bincount(owners.flatten(), minlength=len(labels)) < MIN_AREA)
+        if not small.any():
+            return owners + 1, remains.cpu().numpy()
+        remains &= ~small
+        if not remains.any():
+            return torch.zeros_like(owners), remains.cpu().numpy()
+        indices = remains.nonzero()[:, 0]
+        owners = indices[largest_logits(candidates.mask_logits[indices], resizer)]
+
+
+def largest_logits(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Int[Tensor, "x y"]:
+    """Return the transposed map of the query with the largest logit, the first of equals."""
+    device, width = mask_logits.device, mask_logits.shape[2]
+    owners = torch.empty(resizer.size[::-1], dtype=torch.long, device=device)
+    for grid in iterate_grids(resizer, device, len(mask_logits)):
+        lowest, highest = logit_bounds(mask_logits, grid)
+        best = lowest.amax(0)
+        contends = highest >= best - ROUNDING_TOLERANCE * (1 + best.abs())
+        for blocks, queries in group_by_count(contends):
+            for part in batch_slices(len(blocks), queries.shape[1] * grid.area, device):
+                interpolation = block_resizer(grid, blocks[part], width)
+                logits = interpolation.resize(mask_logits, queries[part])
+                grid.write_pixels(owners, blocks[part], first_argmax(queries[part], logits)[0])
+    return owners
 
 
 def number_segments(

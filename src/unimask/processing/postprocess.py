@@ -57,7 +57,7 @@ def postprocess(
     original_size: Size,
     object_threshold: float = 0.8,
     overlap_threshold: float = 0.8,
-    uncertain_pixels: Literal["void", "winner"] = "void",
+    uncertain_pixels: Literal["void", "winner", "logits"] = "void",
     top_k: int = 100,
     instance_threshold: float | None = None,
     min_visible: float = 0.0,
@@ -78,7 +78,8 @@ def postprocess(
         original_size: Height and width of the original image and of the result.
         object_threshold: Panoptic: minimum class score, 0 to 1.
         overlap_threshold: Panoptic: minimum share of its mask that a segment must win, 0 to 1.
-        uncertain_pixels: Panoptic: "void", or "winner" (MaskFormer's rule); see `panoptic`.
+        uncertain_pixels: Panoptic: "void", "winner" (MaskFormer's rule) or "logits" (DETR's); see
+            `panoptic`.
         top_k: Instance: number of pairs of query and class considered.
         instance_threshold: Instance: minimum score if `threshold` is None, 0 to 1; None for none.
         min_visible: Instance: minimum share of a mask not covered by objects with higher scores;
@@ -127,7 +128,8 @@ def postprocess(
     check_choice("uncertain_pixels", uncertain_pixels, get_args(UncertainPixels))
     check_choice("resize", resize, ("masks", "scores"))
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])
-    resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
+    by_logits = task == "panoptic" and uncertain_pixels == "logits"
+    resizer = Resizer.between(logits_size, *sizes, nearest=by_logits)
     if task == "semantic":
         scores = Resizer.linear(input_size, original_size) if resize == "scores" else None
         if scores is not None:

@@ -49,6 +49,15 @@ class Axis(NamedTuple):
         inputs = before + (torch.arange(3) - before) % 3
         return cls(inputs.clamp(0, length - 1), weights)
 
+    @classmethod
+    @lru_cache(maxsize=64)
+    def nearest(cls, length: int, new_length: int) -> "Axis":
+        """Compute a step that copies the nearest input, as `PIL.Image.NEAREST` does."""
+        steps = torch.full((new_length,), length / new_length, dtype=torch.float64)
+        steps[0] /= 2
+        place = steps.cumsum(0)  # as PIL rounds: the middle of a pixel may lie on an edge
+        return cls(place.long().clamp(max=length - 1)[:, None], torch.ones(new_length, 1))
+
     def compose(self, following: "Axis") -> "Axis":
         """Compose two steps; the second may read only a part of the first's outputs."""
         inputs = self.inputs[following.inputs].flatten(1)
@@ -83,9 +92,26 @@ class Resizer(NamedTuple):
         return cls(rows, columns)
 
     @classmethod
-    def between(cls, logits: Size, padded: Size, cropped: Size, original: Size) -> "Resizer":
-        """Compose both steps for the given sizes (height, width)."""
-        first, second = cls.linear(logits, padded), cls.linear(cropped, original)
+    def nearest(cls, size: Size, new_size: Size) -> "Resizer":
+        """Return a single step that copies the nearest inputs."""
+        rows, columns = (Axis.nearest(*axis) for axis in zip(size, new_size, strict=True))
+        return cls(rows, columns)
+
+    @classmethod
+    def between(
+        cls, logits: Size, padded: Size, cropped: Size, original: Size, *, nearest: bool = False
+    ) -> "Resizer":
+        """Compose both steps for the given sizes (height, width).
+
+        Args:
+            logits: Size of the mask logits.
+            padded: Size of the network's input.
+            cropped: Size of the image within the input.
+            original: Size of the result.
+            nearest: Whether the second step copies the nearest values instead of interpolating.
+        """
+        step = cls.nearest if nearest else cls.linear
+        first, second = cls.linear(logits, padded), step(cropped, original)
         return cls(first.rows.compose(second.rows), first.columns.compose(second.columns))
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from unimask.checkpoints.authors import (
+    detr,
     eomt,
     eomt_dinov3,
     mask2former_names,
@@ -27,7 +28,12 @@ from unimask.checkpoints.keymap import Rules, to_ours
 from unimask.checkpoints.mask2former_shapes import infer_segmenter
 from unimask.checkpoints.maskformer_shapes import infer_maskformer, is_maskformer
 from unimask.checkpoints.mmdetection.read import is_mmdetection, read_mmdetection
-from unimask.config import JointDecoderConfig, MaskedDecoderConfig, SegmenterConfig
+from unimask.config import (
+    DetrPixelDecoderConfig,
+    JointDecoderConfig,
+    MaskedDecoderConfig,
+    SegmenterConfig,
+)
 from unimask.errors import CheckpointError
 
 
@@ -54,6 +60,8 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
         elif eomt.is_eomt(tensors):
             config = eomt.infer_eomt(tensors)
             tensors = eomt.to_huggingface_names(tensors)
+        elif detr.is_detr(tensors):
+            config = detr.infer_detr(tensors, path)
         else:
             tensors = modernize_names(tensors)
             check_supported(tensors)
@@ -82,6 +90,8 @@ def select_rules(config: SegmenterConfig) -> Rules:
     """
     if isinstance(config.transformer_decoder, JointDecoderConfig):
         return eomt_rules(config)
+    if isinstance(config.pixel_decoder, DetrPixelDecoderConfig):
+        return detr.NAMES
     if config.task_queries is not None:
         return oneformer_names.NAMES
     masked = isinstance(config.transformer_decoder, MaskedDecoderConfig)

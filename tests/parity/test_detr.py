@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity.theirs import assert_same_logits, random_weights, resnet
+from parity.theirs import assert_same_logits, load_ours, random_weights, resnet
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import (
@@ -14,7 +14,6 @@ from unimask.config import (
     SegmenterConfig,
     StandardDecoderConfig,
 )
-from unimask.modeling.build import build_segmenter
 
 transformers = pytest.importorskip("transformers")
 
@@ -62,13 +61,6 @@ def pair(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("theirs")
     theirs.save_pretrained(folder)
     return theirs, folder, config
-
-
-def load_ours(folder) -> torch.nn.Module:
-    checkpoint = read_huggingface(folder)
-    network = build_segmenter(checkpoint.description.config).eval()
-    network.load_state_dict(checkpoint.state)
-    return network
 
 
 def random_images(height: int, width: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from parity.theirs import assert_same_logits, random_weights
+from parity.theirs import assert_same_logits, load_ours, random_weights
 from safetensors.torch import load_file, save_file
 
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -66,13 +66,6 @@ def pair(request, tmp_path_factory):
         num_classes=3,
     )
     return theirs, folder, config
-
-
-def load_ours(folder) -> torch.nn.Module:
-    checkpoint = read_huggingface(folder)
-    network = build_segmenter(checkpoint.description.config).eval()
-    network.load_state_dict(checkpoint.state)
-    return network
 
 
 def random_images(count: int = 2, side: int = 64) -> torch.Tensor:

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from unimask.checkpoints import read_huggingface
+from unimask.modeling.build import build_segmenter
+
 transformers = pytest.importorskip("transformers")
 
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -55,3 +58,11 @@ def assert_same_logits(found: torch.Tensor, expected: torch.Tensor) -> None:
     """
     atol = max(1e-4, 3e-6 * float(expected.detach().abs().max()))
     torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
+
+
+def load_ours(folder) -> torch.nn.Module:
+    """Load a saved folder as a network of unimask."""
+    checkpoint = read_huggingface(folder)
+    network = build_segmenter(checkpoint.description.config).eval()
+    network.load_state_dict(checkpoint.state)
+    return network

@@ -31,10 +31,10 @@ def expected_map(classes, masks, padded, size, original, threshold=0.85):
                     winner[winner == query] = same[0]
         image = Image.fromarray(winner.astype(np.int32)).resize(original[::-1], Image.NEAREST)
         result, merge = np.asarray(image), False
-        kept = [query for query in queries if (result == query).sum() > 4]
-        if kept == queries:
+        large = [query for query in queries if (result == query).sum() > 4]
+        if large == queries:
             return result
-        queries = kept
+        queries = large
     return np.full(original, -1)
 
 

@@ -18,13 +18,13 @@ class ClassMapping:
         label_ids: For each class of the model, its label id in `labels`, or None if `labels` lacks
             it; None as a whole if both use the same label ids.
         ignored_names: Names of the model's classes that the dataset lacks.
-        by_number: Whether the dataset has no class names and takes the model's.
+        takes_names: Whether the dataset has no class names and takes the model's.
     """
 
     labels: LabelSet
     label_ids: tuple[int | None, ...] | None = None
     ignored_names: tuple[str, ...] = ()
-    by_number: bool = False
+    takes_names: bool = False
 
     def map_result(self, result: Result) -> Result:
         """Convert a result of the model to the dataset's label ids; drop other classes."""
@@ -40,7 +40,7 @@ class ClassMapping:
 
     def notes(self) -> list[str]:
         """Return how the classes were matched, and which are ignored."""
-        if self.by_number:
+        if self.takes_names:
             return ["the dataset has no class names: its classes take the model's, in order"]
         if not self.ignored_names:
             return []
@@ -82,7 +82,7 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
     if ours.is_thing == theirs.is_thing and are_generated(
         theirs.names, is_background(ours.names[0])
     ):
-        return ClassMapping(ours, by_number=True)
+        return ClassMapping(ours, takes_names=True)
     scored = theirs.things if task == "instance" else range(len(theirs))
     label_ids = {theirs.names[label]: label for label in scored}
     is_thing = dict(zip(ours.names, ours.is_thing, strict=True))

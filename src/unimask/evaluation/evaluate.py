@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.config import Preprocessing, Window
-from unimask.datasets import Dataset, Sample, describe
-from unimask.datasets.folder import DatasetFolder
+from unimask.datasets import Dataset, Sample, describe, open_dataset
 from unimask.datasets.interface import DatasetOptions, check_chip_options
 from unimask.errors import SettingsError
 from unimask.evaluation.calibration import CalibrationCollector, calibration_report
@@ -128,13 +127,15 @@ def evaluate(
     check_sources(model, results, categories, tta, channels)
     check_output_files(json, page, overwrite=overwrite)
     is_calibrated = json is not None or page is not None
-    options = DatasetOptions(names, channels or 3, format, masks, bands=bands, chip=chip)
     if results is not None:
-        dataset = DatasetFolder(Path(data), options).open(split)
-        check_chip_options(dataset, bands, chip)
+        dataset = open_dataset(
+            data, split, names=names, channels=channels or 3, format=format, masks=masks,
+            bands=bands, chip=chip,
+        )  # fmt: skip
         provider: ResultProvider = FileResults(results, dataset, task, categories)
     else:
         predictor = load_predictor(model, device, dtype, preprocessing, compile)
+        options = DatasetOptions(names, format=format, masks=masks, bands=bands, chip=chip)
         provider = open_predictions(
             predictor, data, split, task, options, window, retain_confidence=is_calibrated
         )

@@ -51,7 +51,7 @@ class Publication:
             differs.
         swin_edges: Width and shortest edge of test images of each Swin whose edge differs.
         size_divisor: As in `PreprocessingConfig`.
-        object_threshold: As in `PostprocessingConfig`.
+        object_threshold: As in `PostprocessingConfig`, if it differs from the family's.
         queries: Number of queries, if it differs from the presets'.
         encoder: Whether MaskFormer's ResNets have a transformer encoder before the pyramid.
         edge: Shortest edge in pixels, if it is part of the name.
@@ -70,7 +70,7 @@ class Publication:
     size_wide: tuple[int, int] | None = None
     swin_edges: tuple[tuple[int, int], ...] = ()
     size_divisor: int = 32
-    object_threshold: float = 0.8
+    object_threshold: float | None = None
     queries: int | None = None
     encoder: bool = False
     edge: int | None = None
@@ -94,6 +94,7 @@ class Publication:
 
         For per-pixel networks they do not pad images but enlarge the scores four times, so that the
         scores cover slightly more than the image: padding to multiples of 4 has the same effect.
+        DETR takes images of any size, without padding.
         A ViT sees images of the size that it was trained on.
         """
         if isinstance(config.backbone, ViTConfig):
@@ -106,9 +107,15 @@ class Publication:
         rules = PreprocessingConfig(
             shortest_edge=shortest,
             longest_edge=longest,
-            size_divisor=4 if is_per_pixel(config) else self.size_divisor,
+            size_divisor=self.find_size_divisor(config),
         )
         return rules.with_channels(config.backbone.in_channels)
+
+    def find_size_divisor(self, config: SegmenterConfig) -> int:
+        """Return the number of which the sides of images are multiples after padding."""
+        if is_per_pixel(config):
+            return 4
+        return 1 if find_family(config) == "detr" else self.size_divisor
 
     def square_preprocessing(self, backbone: ViTConfig) -> PreprocessingConfig:
         """Return the pre-processing of networks for square images."""
@@ -135,11 +142,9 @@ class Publication:
         if self.clips:
             rules = replace(rules, top_k=CLIP_TOP_K)
         combined = self.tasks == ("semantic",) and not is_per_pixel(config)
-        return replace(
-            rules,
-            object_threshold=self.object_threshold,
-            resize="scores" if combined else "masks",
-        )
+        if self.object_threshold is not None:
+            rules = replace(rules, object_threshold=self.object_threshold)
+        return replace(rules, resize="scores" if combined else "masks")
 
 
 def is_wide(backbone: BackboneConfig) -> bool:

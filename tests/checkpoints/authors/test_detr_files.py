@@ -7,6 +7,7 @@ import torch
 from parity.theirs import assert_same_logits, random_weights
 from safetensors.torch import load_file
 
+from unimask.checkpoints import read_huggingface
 from unimask.checkpoints.authors.read import read_authors
 from unimask.modeling.build import build_segmenter
 
@@ -44,6 +45,13 @@ def to_authors(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
+def assert_rules_of_the_authors(description):
+    """Padding would be attended to, and 0.85 is the threshold of the released code."""
+    assert description.preprocessing.size_divisor == 1
+    assert description.postprocessing.uncertain_pixels == "logits"
+    assert description.postprocessing.object_threshold == 0.85
+
+
 @pytest.mark.parametrize("dilation", [False, True])
 @pytest.mark.filterwarnings("ignore")
 @torch.no_grad()
@@ -62,8 +70,8 @@ def test_files_of_the_authors_predict_the_same_here(tmp_path, dilation):
     assert assumed is not None and "class 0" in assumed
     network = build_segmenter(checkpoint.description.config).eval()
     network.load_state_dict(checkpoint.state)
-    rules = checkpoint.description.postprocessing
-    assert rules.uncertain_pixels == "logits"
+    assert_rules_of_the_authors(checkpoint.description)
+    assert_rules_of_the_authors(read_huggingface(tmp_path / "folder").description)
     images = torch.randn(2, 3, 75, 101, generator=torch.Generator().manual_seed(1))
     expected, found = theirs(images), network(images)
     assert_same_logits(found.mask_logits, expected.pred_masks)

@@ -10,6 +10,7 @@ from unimask.checkpoints.backbone_shapes import infer_backbone
 from unimask.checkpoints.huggingface.backbones import check_options
 from unimask.checkpoints.huggingface.defaults import add_defaults
 from unimask.checkpoints.huggingface.detr_names import RESNET_NAMES
+from unimask.checkpoints.huggingface.maskformer import read_standard, write_standard
 from unimask.checkpoints.keymap import to_theirs
 from unimask.config import (
     DetrPixelDecoderConfig,
@@ -44,17 +45,9 @@ def read_detr(config: Json, tensors: Mapping[str, Tensor], folder: Path) -> Json
         ffn_dim=values["encoder_ffn_dim"],
         dropout=values["dropout"],
     )
-    decoder = StandardDecoderConfig(
-        dim=values["d_model"],
-        num_queries=values["num_queries"],
-        num_layers=values["decoder_layers"],
-        num_heads=values["decoder_attention_heads"],
-        ffn_dim=values["decoder_ffn_dim"],
-        dropout=values["dropout"],
-    )
     parts: Json = {
         "pixel_decoder": DetrPixelDecoderConfig(dim=values["d_model"], encoder=encoder),
-        "transformer_decoder": decoder,
+        "transformer_decoder": read_standard(values),
     }
     described = values.get("backbone_config") or {"model_type": "timm_backbone"}
     if described.get("model_type") == "timm_backbone":
@@ -87,14 +80,8 @@ def write_detr(pixels: DetrPixelDecoderConfig, queries: StandardDecoderConfig) -
     """Return the schema's values for encoder and decoder; both have one dropout rate there."""
     return {
         "architectures": ["DetrForSegmentation"],
-        "model_type": "detr",
-        "d_model": queries.dim,
-        "num_queries": queries.num_queries,
+        **write_standard(queries),
         "encoder_layers": pixels.encoder.num_layers,
         "encoder_attention_heads": pixels.encoder.num_heads,
         "encoder_ffn_dim": pixels.encoder.ffn_dim,
-        "decoder_layers": queries.num_layers,
-        "decoder_attention_heads": queries.num_heads,
-        "decoder_ffn_dim": queries.ffn_dim,
-        "dropout": queries.dropout,
     }

@@ -25,14 +25,32 @@ def read_maskformer(config: Json) -> Json:
         "pixel_decoder": FPNPixelDecoderConfig(
             dim=config["fpn_feature_size"], mask_dim=config["mask_feature_size"]
         ),
-        "transformer_decoder": StandardDecoderConfig(
-            dim=queries["d_model"],
-            num_queries=queries["num_queries"],
-            num_layers=queries["decoder_layers"],
-            num_heads=queries["decoder_attention_heads"],
-            ffn_dim=queries["decoder_ffn_dim"],
-            dropout=queries["dropout"],
-        ),
+        "transformer_decoder": read_standard(queries),
+    }
+
+
+def read_standard(values: Json) -> StandardDecoderConfig:
+    """Read the configuration of a decoder from values of the model type "detr"."""
+    return StandardDecoderConfig(
+        dim=values["d_model"],
+        num_queries=values["num_queries"],
+        num_layers=values["decoder_layers"],
+        num_heads=values["decoder_attention_heads"],
+        ffn_dim=values["decoder_ffn_dim"],
+        dropout=values["dropout"],
+    )
+
+
+def write_standard(queries: StandardDecoderConfig) -> Json:
+    """Return the values of the model type "detr" for a decoder."""
+    return {
+        "model_type": "detr",
+        "d_model": queries.dim,
+        "num_queries": queries.num_queries,
+        "decoder_layers": queries.num_layers,
+        "decoder_attention_heads": queries.num_heads,
+        "decoder_ffn_dim": queries.ffn_dim,
+        "dropout": queries.dropout,
     }
 
 
@@ -43,16 +61,7 @@ def write_maskformer(pixels: FPNPixelDecoderConfig, queries: StandardDecoderConf
         "model_type": "maskformer",
         "fpn_feature_size": pixels.dim,
         "mask_feature_size": pixels.mask_dim,
-        "decoder_config": {
-            "model_type": "detr",
-            "d_model": queries.dim,
-            "num_queries": queries.num_queries,
-            "decoder_layers": queries.num_layers,
-            "decoder_attention_heads": queries.num_heads,
-            "encoder_attention_heads": queries.num_heads,
-            "decoder_ffn_dim": queries.ffn_dim,
-            "dropout": queries.dropout,
-        },
+        "decoder_config": write_standard(queries) | {"encoder_attention_heads": queries.num_heads},
     }
 
 

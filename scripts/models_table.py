@@ -18,6 +18,7 @@ FAMILIES = {
     "oneformer": "OneFormer",
     "maskformer": "MaskFormer",
     "eomt": "EoMT",
+    "detr": "DETR",
 }
 COLUMNS = (
     ("COCO", "coco", "PQ"),

@@ -19,6 +19,7 @@ from PIL import Image
 from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    DetrPixelDecoderConfig,
     FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     JointDecoderConfig,
@@ -119,6 +120,15 @@ TINY_EOMT = SegmenterConfig(
     pixel_decoder=NoPixelDecoderConfig(),
     transformer_decoder=JointDecoderConfig(num_queries=12, num_layers=2),
     num_classes=2,
+)
+TINY_DETR = replace(
+    TINY_RESNET,
+    pixel_decoder=DetrPixelDecoderConfig(
+        dim=32, encoder=MapEncoderConfig(num_layers=1, num_heads=8, ffn_dim=32)
+    ),
+    transformer_decoder=StandardDecoderConfig(
+        dim=32, num_queries=12, num_layers=3, num_heads=8, ffn_dim=32
+    ),
 )
 TINY_PER_PIXEL = replace(TINY_MASKFORMER, transformer_decoder=PerPixelConfig())
 TINY_PER_PIXEL_PLUS = replace(

@@ -107,6 +107,15 @@ def is_background(name: str) -> bool:
     return name.strip("_ ").lower() == BACKGROUND
 
 
+UNUSED = "unused"
+"""First word of the names of outputs that no class of the training data has."""
+
+
+def is_unused(name: str) -> bool:
+    """Return whether a name belongs to an output without a class, as `UNUSED` and its number."""
+    return name.startswith(f"{UNUSED} ")
+
+
 PLACEHOLDER_NAMES = ("object", "background")
 """Class names of objects and of the rest, where a dataset has no names."""
 

@@ -6,12 +6,13 @@ import sys
 import pytest
 
 from unimask.label_sets import NUM_CLASSES, add_known_colours, find_label_set, known_labels
-from unimask.labels import LabelSet
+from unimask.labels import LabelSet, is_unused
 
 THINGS = {
     "coco_panoptic": 80,
     "coco_instance": 80,
     "coco_stuff": 80,
+    "coco_detr": 91,
     "ade20k": 100,
     "ade20k_instance": 100,
     "ade20k_full": 0,
@@ -104,3 +105,21 @@ def test_coco_has_its_official_category_ids():
     assert (ids["banner"], ids["water-other"], ids["rug-merged"]) == (92, 178, 200)
     assert stuff.category_ids[80:] == tuple(range(92, 183)) and stuff.names[-1] == "wood"
     assert known_labels("ade20k").category_ids == ()
+
+
+def test_outputs_of_detr_are_category_ids():
+    panoptic, detr = known_labels("coco_panoptic"), known_labels("coco_detr")
+    assert detr.category_ids == tuple(range(250)) and detr.things == tuple(range(91))
+    used = [label for label, name in enumerate(detr.names) if not is_unused(name)]
+    assert used == sorted(panoptic.category_ids)
+    for label, number in enumerate(panoptic.category_ids):
+        assert detr.names[number] == panoptic.names[label]
+        assert detr.colours[number] == panoptic.colours[label]
+        assert detr.is_thing[number] == panoptic.is_thing[label]
+    assert detr.names[12] == "unused 12" and detr.colours[12] is None
+
+
+def test_names_of_unused_outputs_do_not_matter():
+    names = [f"N/A {name}" if is_unused(name) else name for name in known_labels("coco_detr").names]
+    assert find_label_set(names) == "coco_detr"
+    assert find_label_set([f"unused {index}" for index in range(250)]) is None

@@ -158,6 +158,9 @@ MILLIONS = {
     "eomt-dinov3-small": 23.36,
     "eomt-dinov3-base": 92.43,
     "eomt-dinov3-large": 315.03,
+    "detr-resnet50": 42.87,
+    "detr-resnet50-dc5": 42.87,
+    "detr-resnet101": 61.81,
 }
 
 

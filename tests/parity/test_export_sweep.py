@@ -17,6 +17,7 @@ from unimask.checkpoints import Checkpoint, ModelDescription, read_huggingface, 
 from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
+    DetrPixelDecoderConfig,
     EfficientNetLiteConfig,
     MapEncoderConfig,
     PostprocessingConfig,
@@ -119,11 +120,34 @@ def changed(part, path=""):
         if is_dataclass(value):
             for inner, new in changed(value, f"{key}."):
                 yield inner, replace(part, **{name: new})
-            if name in OPTIONAL_PARTS:
+            if name in OPTIONAL_PARTS and not isinstance(part, DetrPixelDecoderConfig):
                 yield key, replace(part, **{name: None})
         else:
             new = OPTIONAL_PARTS[name] if value is None else replacement_value(name, value)
             yield key, replace(part, **{name: new})
+
+
+def fit_detr(config):
+    """Return the network; of DETRs, one width and 8 or more heads in all parts.
+
+    Its head normalises as many channels as width and heads in 8 groups.
+    """
+    pixels, queries = config.pixel_decoder, config.transformer_decoder
+    if not isinstance(pixels, DetrPixelDecoderConfig):
+        return config
+    dim, encoder = max(pixels.dim, queries.dim), pixels.encoder
+    return replace(
+        config,
+        pixel_decoder=replace(
+            pixels, dim=dim, encoder=replace(encoder, num_heads=fit_heads(encoder))
+        ),
+        transformer_decoder=replace(queries, dim=dim, num_heads=fit_heads(queries)),
+    )
+
+
+def fit_heads(part):
+    """Return 8 heads of a tiny network, and 16 of one with another number."""
+    return {TINY["num_heads"]: 8, REPLACEMENTS["num_heads"]: 16}[part.num_heads]
 
 
 def structure(config):
@@ -141,12 +165,12 @@ def variants(*, every: bool):
     actual, covered = {}, set()
     for name, make in PRESETS.items():
         tiny = shrink(make(3))
-        actual.setdefault(tiny, name)
+        actual.setdefault(fit_detr(tiny), name)
         for path, config in changed(tiny):
             kinds = structure(tiny)
             context = kinds if path.startswith("backbone") else kinds[1:]
             if every or (path, context) not in covered:
-                actual.setdefault(config, f"{name} {path}")
+                actual.setdefault(fit_detr(config), f"{name} {path}")
             covered.add((path, context))
     return actual
 
@@ -173,7 +197,9 @@ MODELS = {
     "maskformer": transformers.MaskFormerForInstanceSegmentation,
     "eomt": transformers.EomtForUniversalSegmentation,
     "eomt_dinov3": transformers.EomtDinov3ForUniversalSegmentation,
+    "detr": transformers.DetrForSegmentation,
 }
+LOGITS = ("class_queries_logits", "masks_queries_logits")
 CHECKED, EVERY = variants(every=False), variants(every=True)
 
 
@@ -208,9 +234,10 @@ def check_folder(config, folder):
     with without_natten(), torch.no_grad():
         theirs = MODELS[family].from_pretrained(folder).double().eval()
         expected, actual = theirs(images, *tokens), network.double()(images, requested)
+    names = ("logits", "pred_masks") if family == "detr" else LOGITS
     for one, replacement_value in (
-        (actual.class_logits, expected.class_queries_logits),
-        (actual.mask_logits, expected.masks_queries_logits),
+        (actual.class_logits, getattr(expected, names[0])),
+        (actual.mask_logits, getattr(expected, names[1])),
     ):
         assert one.std() > 0.01
         torch.testing.assert_close(one, replacement_value.to(one.dtype), atol=1e-3, rtol=1e-3)
@@ -233,6 +260,7 @@ THEIRS = {
     "mask2former-resnet50", "mask2former-swin-large", "mask2former-swin-nano", "oneformer-resnet50",
     "oneformer-swin-large", "oneformer-convnext-xlarge", "oneformer-dinat-large",
     "maskformer-swin-base", "eomt-dinov2-small", "eomt-dinov2-giant", "eomt-dinov3-large",
+    "detr-resnet50", "detr-resnet101",
 }  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from unimask.processing.resize import Resizer
 IS_THING = (True, False, False, True)
 
 
-def expected_map(classes, masks, padded, size, original, threshold=0.85):
+def expected_map(classes, masks, padded, size, original, threshold=0.85, is_thing=IS_THING):
     """Compute label and query per pixel as `PostProcessPanoptic` describes, with whole masks."""
     scores, labels = classes.softmax(-1).max(-1)
-    queries = [q for q in range(len(labels)) if labels[q] < len(IS_THING) and scores[q] > threshold]
+    queries = [q for q in range(len(labels)) if labels[q] < len(is_thing) and scores[q] > threshold]
     if not queries:
         return np.full(original, -1)
     resized = F.interpolate(masks[None], padded, mode="bilinear")[0, :, : size[0], : size[1]]
@@ -27,7 +27,7 @@ def expected_map(classes, masks, padded, size, original, threshold=0.85):
         if merge:
             for query in queries:
                 same = [q for q in queries if labels[q] == labels[query]]
-                if not IS_THING[int(labels[query])]:
+                if not is_thing[int(labels[query])]:
                     winner[winner == query] = same[0]
         image = Image.fromarray(winner.astype(np.int32)).resize(original[::-1], Image.NEAREST)
         result, merge = np.asarray(image), False

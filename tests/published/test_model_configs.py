@@ -22,7 +22,7 @@ from unimask.published.publication_tables import PUBLICATIONS
 def test_every_configuration_has_its_own_name():
     families = Counter(c.publication.family for c in MODEL_CONFIGS.values())
     counts = {"mask2former": 47 + 12, "oneformer": 28, "maskformer": 24}
-    assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3, "eomt": 21}
+    assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3, "eomt": 21, "detr": 3}
     assert sum(families.values()) == sum(len(p.backbones) for p in PUBLICATIONS)
     assert not MODEL_CONFIGS.keys() & PRESETS.keys()
 
@@ -57,6 +57,7 @@ def test_a_name_says_architecture_and_data(name):
         ("oneformer-swin-large-coco", 150, 133, 3, (800, 1333), 0.8),
         ("eomt-dinov2-giant-coco-panoptic-1280", 200, 133, 3, (1280, 1280), 0.8),
         ("eomt-dinov3-large-ade20k-semantic-512", 100, 150, 1, (512, 512), 0.8),
+        ("detr-resnet50-dc5-coco-panoptic", 100, 250, 3, (800, 1333), 0.85),
         ("maskformer-resnet101-ade20k-panoptic", 100, 150, 3, (640, 2560), 0.7),
         ("maskformer-resnet50-ade20k-full-semantic", 100, 847, 1, (512, 2048), 0.8),
         ("maskformer-resnet101-coco-stuff-10k-semantic", 100, 171, 1, (640, 2560), 0.8),

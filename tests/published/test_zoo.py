@@ -1,5 +1,6 @@
 """The list of published models is consistent with files, configurations and papers."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,25 +19,25 @@ MODELS = published_models()
 MASK2FORMERS = published_models("mask2former-")
 ONEFORMERS = published_models("oneformer-")
 MASKFORMERS, BASELINES = published_models("maskformer-"), published_models("per-pixel-")
-EOMTS = published_models("eomt-")
+EOMTS, DETRS = published_models("eomt-"), published_models("detr-")
 
 
 def test_every_published_model_is_listed_once():
     assert len(MASK2FORMERS) == 47 + 12 and len(ONEFORMERS) == 21
     assert len(MASKFORMERS) == 24 and len(BASELINES) == 6
-    assert len(EOMTS) == 14 + 7
-    assert len(MODELS) == 47 + 12 + 21 + 24 + 6 + 21
+    assert len(EOMTS) == 14 + 7 and len(DETRS) == 3
+    assert len(MODELS) == 47 + 12 + 21 + 24 + 6 + 21 + 3
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
     assert {model.name for model in MODELS} <= MODEL_CONFIGS.keys()
     named = [model for model in MODELS if model not in ONEFORMERS + EOMTS]
     stems = {Path(model.file).stem for model in named if model.file}
-    hashes = {stem.removeprefix("model_final_") for stem in stems}
+    hashes = {re.split("[_-]", stem)[-1] for stem in stems}
     assert hashes == {name for publication in PUBLICATIONS for name in publication.files}
 
 
 @pytest.mark.parametrize(
-    "model", MASK2FORMERS + MASKFORMERS + BASELINES, ids=lambda model: model.name
+    "model", MASK2FORMERS + MASKFORMERS + BASELINES + DETRS, ids=lambda model: model.name
 )
 def test_files_are_recognised_as_what_they_are_listed_as(model):
     configuration = MODEL_CONFIGS[model.name]

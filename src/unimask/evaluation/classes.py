@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.inference import Predictor
-from unimask.labels import BACKGROUND, LabelSet, Task, have_same_classes, is_background
+from unimask.labels import (
+    BACKGROUND,
+    LabelSet,
+    Task,
+    have_same_classes,
+    is_background,
+    is_unused,
+)
 from unimask.results import Result
 
 
@@ -17,7 +24,7 @@ class ClassMapping:
         labels: Label set of the dataset.
         label_ids: For each class of the model, its label id in `labels`, or None if `labels` lacks
             it; None as a whole if both use the same label ids.
-        ignored_names: Names of the model's classes that the dataset lacks.
+        ignored_names: Names of the model's classes that the dataset lacks, without unused ones.
         takes_names: Whether the dataset has no class names and takes the model's.
     """
 
@@ -57,7 +64,7 @@ def match_model_classes(predictor: Predictor, dataset: Dataset, task: Task) -> C
     A dataset without class names takes those of the model, in order, if it has as many. For
     instance segmentation only the dataset's things are scored: the model must have all of them and
     may have more. For other tasks both must have the same classes, and for panoptic the same
-    things.
+    things. Outputs of the model that no class uses do not count.
 
     Raises:
         DataError: The classes do not match.
@@ -92,7 +99,7 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
         if class_name not in is_thing
         or (task == "panoptic" and is_thing[class_name] != theirs.is_thing[label])
     ]
-    extra = tuple(known for known in ours.names if known not in label_ids)
+    extra = tuple(known for known in ours.names if known not in label_ids and not is_unused(known))
     if missing or (extra and task != "instance"):
         raise DataError(describe_difference(name, ours, theirs, missing, extra))
     return ClassMapping(theirs, tuple(map(label_ids.get, ours.names)), extra)

@@ -10,18 +10,19 @@ Pascal VOC 2012; Mask2Former's `data_video/datasets/ytvis.py` (YouTube-VIS).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from unimask.labels import Colour, LabelSet
+from unimask.labels import UNUSED, Colour, LabelSet, is_unused
 
 NUM_CLASSES = {
     "coco_panoptic": 133,
     "coco_instance": 80,
     "coco_stuff": 171,
+    "coco_detr": 250,
     "ade20k": 150,
     "ade20k_instance": 100,
     "ade20k_full": 847,
@@ -37,6 +38,9 @@ NUM_CLASSES = {
 """Number of classes per label set; only those of YouTube-VIS are equal, so that a network's outputs
 identify any other set.
 """
+
+LAST_COCO_THING = 90
+"""Greatest category id of COCO's things; those of its stuff are greater."""
 
 THING_SUBSETS = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
 """Label sets that are the things of another one, in the same order."""
@@ -66,8 +70,21 @@ def read_classes(name: str) -> tuple[KnownClass, ...]:
     """Read the classes of a label set, in the order of the published networks' outputs."""
     if name in THING_SUBSETS:
         return tuple(entry for entry in read_classes(THING_SUBSETS[name]) if entry.is_thing)
+    if name == "coco_detr":
+        return tuple(list_by_coco_id(NUM_CLASSES[name]))
     rows = json.loads((Path(__file__).parent / f"{name}.json").read_text())
     return tuple(KnownClass(row[0], row[1] == "thing", *row[2:]) for row in rows)
+
+
+def list_by_coco_id(count: int) -> Iterator[KnownClass]:
+    """Yield the classes of COCO panoptic in the order of their ids, from 0 to `count` - 1.
+
+    DETR's outputs are these ids (`is_thing_map` in `models/detr.py`), of which many are unused.
+    """
+    used = {entry.category_id: entry for entry in read_classes("coco_panoptic")}
+    for number in range(count):
+        unused = KnownClass(f"{UNUSED} {number}", number <= LAST_COCO_THING, None, number)
+        yield used.get(number, unused)
 
 
 def known_labels(name: str) -> LabelSet:
@@ -94,13 +111,17 @@ def add_known_colours(labels: LabelSet) -> LabelSet:
 
 
 def find_label_set(names: Sequence[str]) -> str | None:
-    """Return the known label set with these names, ignoring case and synonyms, or None."""
+    """Return the known label set with these names, ignoring case and synonyms, or None.
+
+    Names of outputs that the known set does not use may differ.
+    """
     for name, size in NUM_CLASSES.items():
         if size != len(names):
             continue
         pairs = zip(names, read_classes(name), strict=True)
-        num_equal = sum(first_word(theirs) == first_word(entry.name) for theirs, entry in pairs)
-        if num_equal >= MIN_EQUAL_NAMES * size:
+        used = [(theirs, entry.name) for theirs, entry in pairs if not is_unused(entry.name)]
+        num_equal = sum(first_word(theirs) == first_word(ours) for theirs, ours in used)
+        if num_equal >= MIN_EQUAL_NAMES * len(used):
             return name
     return None
 

@@ -1,5 +1,10 @@
 """Published architectures by name, for any classes; no torch import."""
 
+from unimask.presets.detr import (
+    detr_resnet50,
+    detr_resnet50_dc5,
+    detr_resnet101,
+)
 from unimask.presets.eomt import (
     eomt_dinov2_base,
     eomt_dinov2_giant,
@@ -65,6 +70,9 @@ __all__ = [
     "PIXEL_DECODERS",
     "PRESETS",
     "Dilations",
+    "detr_resnet50",
+    "detr_resnet50_dc5",
+    "detr_resnet101",
     "eomt_dinov2_base",
     "eomt_dinov2_giant",
     "eomt_dinov2_large",

@@ -20,6 +20,7 @@ from unimask.config import (
 )
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task
+from unimask.presets.detr import DETR_PRESETS
 from unimask.presets.eomt import EOMT_PRESETS
 from unimask.presets.parts import BACKBONES, PIXEL_DECODERS
 
@@ -280,6 +281,7 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "oneformer-lite0": oneformer_lite0,
     "unimask-lite0": unimask_lite0,
     **EOMT_PRESETS,
+    **DETR_PRESETS,
 }
 
 IMAGENET_PRESETS = ("mask2former-lite0", "mask2former-lite2", "oneformer-lite0", "unimask-lite0")

@@ -220,7 +220,16 @@ EOMTS = (
 )  # fmt: skip
 """EoMT (commit 7bd19dd), `configs/dinov*/**/*.yaml`: images are squares of the size in the name."""
 
-PUBLICATIONS = MASK2FORMERS + CLIPS + ONEFORMERS + MASKFORMERS + BASELINES + EOMTS
+DETRS = (
+    Publication(
+        family="detr", data="coco", task="panoptic", labels="coco_detr",
+        backbones=("resnet50", "resnet50-dc5", "resnet101"), tasks=ALL_TASKS, size=(800, 1333),
+        size_divisor=1, files=split_words("00ce5173 da08f1b1 40021d53"),
+    ),
+)  # fmt: skip
+"""DETR (commit 29901c5): `README.md` and `make_coco_transforms`."""
+
+PUBLICATIONS = MASK2FORMERS + CLIPS + ONEFORMERS + MASKFORMERS + BASELINES + EOMTS + DETRS
 
 UNPUBLISHED = Publication(
     family="mask2former", data="", task="panoptic", labels="", backbones=(), tasks=ALL_TASKS,

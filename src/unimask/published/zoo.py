@@ -16,7 +16,7 @@ class PublishedModel:
     """One published set of weights, as listed in its authors' tables.
 
     Attributes:
-        family: "mask2former", "oneformer", "maskformer" or a baseline of MaskFormer's paper.
+        family: First part of the names of its presets, such as "mask2former" or "detr".
         backbone: Name and size of the backbone.
         data: Dataset that it was trained on.
         task: Task that it was trained for; "all" for OneFormer.

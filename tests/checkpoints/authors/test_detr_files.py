@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from unimask.checkpoints import read_huggingface
 from unimask.checkpoints.authors.read import read_authors
+from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 
 transformers = pytest.importorskip("transformers")
@@ -58,16 +59,19 @@ def assert_rules_of_the_authors(description):
 def test_files_of_the_authors_predict_the_same_here(tmp_path, dilation):
     config = transformers.DetrConfig(
         backbone="resnet26", dilation=dilation, d_model=64, encoder_layers=2, decoder_layers=1,
-        encoder_ffn_dim=48, decoder_ffn_dim=40, num_queries=5, num_labels=3,
+        encoder_ffn_dim=48, decoder_ffn_dim=40, num_queries=5, num_labels=3 if dilation else 250,
     )  # fmt: skip
     theirs = transformers.DetrForSegmentation(config).eval()
     random_weights(theirs)
     theirs.save_pretrained(tmp_path / "folder")
     state = to_authors(load_file(tmp_path / "folder" / "model.safetensors"))
-    path = tmp_path / f"detr-r26-{'dc5-' if dilation else ''}panoptic-00000000.pth"
+    path = tmp_path / ("detr-r26-dc5.pth" if dilation else "detr-r50-panoptic-00ce5173.pth")
     torch.save({"model": state}, path)
     checkpoint, assumed = read_authors(path)
-    assert assumed is not None and "class 0" in assumed
+    if dilation:
+        assert assumed is not None and "class 0" in assumed
+    else:
+        assert assumed is None and checkpoint.description.labels == known_labels("coco_detr")
     network = build_segmenter(checkpoint.description.config).eval()
     network.load_state_dict(checkpoint.state)
     assert_rules_of_the_authors(checkpoint.description)

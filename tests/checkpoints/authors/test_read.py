@@ -124,7 +124,8 @@ def test_authors_files_round_trip(tmp_path, config, name):
 
 
 # FaPN's authors published a score, but neither code nor weights.
-OWN = ("nano", "lite", "fapn", "eomt")  # EoMT: test_eomt_files.py
+# EoMT and DETR: test_eomt_files.py and test_detr_files.py
+OWN = ("nano", "lite", "fapn", "eomt", "detr")
 PUBLISHED = [name for name in PRESETS if not any(part in name for part in OWN)]
 
 

@@ -21,6 +21,7 @@ from unimask.errors import CheckpointError
 from unimask.label_sets import NUM_CLASSES, known_labels
 from unimask.labels import LabelSet
 from unimask.presets import (
+    detr_resnet50,
     mask2former_resnet50,
     mask2former_swin_tiny,
     maskformer_resnet50,
@@ -31,6 +32,7 @@ from unimask.presets import (
 from unimask.published.publication_tables import (
     BASELINES,
     CLIPS,
+    DETRS,
     MASK2FORMERS,
     MASKFORMERS,
     PUBLICATIONS,
@@ -59,11 +61,11 @@ def clips(classes: int) -> SegmenterConfig:
 
 def test_every_published_file_is_listed_once():
     """47 networks of Mask2Former's zoo segment images and 12 video; 30 are of MaskFormer's."""
-    groups = (MASK2FORMERS, CLIPS, MASKFORMERS + BASELINES, PUBLICATIONS)
-    assert [sum(len(p.files) for p in published) for published in groups] == [47, 12, 30, 89]
+    groups = (MASK2FORMERS, CLIPS, MASKFORMERS + BASELINES, DETRS, PUBLICATIONS)
+    assert [sum(len(p.files) for p in published) for published in groups] == [47, 12, 30, 3, 92]
     names = set[str]().union(*(publication.files for publication in PUBLICATIONS))
-    assert len(names) == 47 + 30 + 12
-    assert all(len(name) == 6 and int(name, 16) for name in names)
+    assert len(names) == 47 + 30 + 12 + 3
+    assert all(len(name) in (6, 8) and int(name, 16) for name in names)
     assert {publication.labels for publication in PUBLICATIONS} <= NUM_CLASSES.keys()
 
 
@@ -257,6 +259,24 @@ def test_per_pixel_networks_support_only_semantic_segmentation(classes, labels):
     if labels:
         names = known_labels(labels).names
         assert find_publication_by_names(config, names, Path("/x")).tasks == ("semantic",)
+
+
+@pytest.mark.parametrize(
+    "names", [known_labels("coco_detr").names, [f"LABEL_{index}" for index in range(250)]]
+)
+def test_only_detrs_have_coco_ids_as_outputs(names):
+    (publication,) = DETRS
+    config, path = detr_resnet50(), Path("/x/checkpoint.pth")
+    assert find_publication_by_names(config, names, path) is publication
+    assert find_publication_by_names(network(250), names, path) is UNPUBLISHED
+    assert find_publication_by_size(network(250), path)[0] is UNPUBLISHED
+    actual, assumed = find_publication_by_size(config, path)
+    assert actual is publication and "taken as coco_detr, panoptic" in assumed
+    own = [f"cell {index}" for index in range(250)]
+    assert find_publication_by_names(config, own, path) is UNPUBLISHED
+    rules = publication.postprocessing(config)
+    assert (rules.object_threshold, rules.uncertain_pixels) == (0.85, "logits")
+    assert publication.preprocessing(config) == PreprocessingConfig(size_divisor=1)
 
 
 def test_unpublished_label_sets_use_settings_of_other_families():

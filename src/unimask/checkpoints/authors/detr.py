@@ -5,13 +5,11 @@ the file.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from unimask.checkpoints.backbone_shapes import count_modules, infer_backbone, tensor_shape
-from unimask.checkpoints.huggingface.detr import DC5
 from unimask.checkpoints.huggingface.detr_names import MASK_HEAD
 from unimask.checkpoints.imagenet.names import TORCHVISION
 from unimask.checkpoints.keymap import Rules, to_theirs
@@ -23,6 +21,7 @@ from unimask.config import (
     StandardDecoderConfig,
 )
 from unimask.errors import CheckpointError
+from unimask.presets.detr import dilate_last_stage
 
 QUERIES, CLASSES = "detr.query_embed.weight", "detr.class_embed.weight"
 BACKBONE, TRANSFORMER = "detr.backbone.0.body", "detr.transformer"
@@ -71,7 +70,7 @@ def infer_detr(tensors: Mapping[str, Tensor], path: Path) -> SegmenterConfig:
     if not isinstance(backbone, ResNetConfig):
         raise CheckpointError(f"a DETR has a ResNet, not a {backbone.kind}")
     if "dc5" in path.name.lower():
-        backbone = replace(backbone, **DC5)
+        backbone = dilate_last_stage(backbone)
     num_queries, dim = tensor_shape(tensors, QUERIES, 2)
     encoder, decoder = f"{TRANSFORMER}.encoder.layers", f"{TRANSFORMER}.decoder.layers"
     return SegmenterConfig(

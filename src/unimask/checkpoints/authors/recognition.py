@@ -18,6 +18,7 @@ from unimask.labels import Task
 from unimask.published.publication import Publication, find_family, is_per_pixel, split_words
 from unimask.published.publication_tables import (
     CLIPS,
+    DETRS,
     PUBLICATIONS,
     UNPUBLISHED,
     UNPUBLISHED_CLIPS,
@@ -91,10 +92,11 @@ def candidate_publications(
     """Return the publications for given label sets that a network can belong to.
 
     These are the ones of its own family; if that has none, those of the first family that has any,
-    except for OneFormer, whose networks alone take a task.
+    except for OneFormer, whose networks alone take a task. Only DETRs have its label set.
     """
     family = find_family(config)
     fits = [p for p in PUBLICATIONS if p.labels in labels and p.clips == config.clips]
+    fits = [p for p in fits if p not in DETRS or family == "detr"]
     same_family = [p for p in fits if p.family == family]
     if isinstance(config.backbone, ViTConfig):
         same_size = [p for p in same_family if p.edge == config.backbone.image_size]
@@ -143,6 +145,8 @@ def find_publication_by_names(
 ) -> Publication:
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
     labels = [find_label_set(names)]
+    if find_family(config) == "detr" and has_generic_names(names):
+        labels = [p.labels for p in DETRS if NUM_CLASSES[p.labels] == config.num_classes]
     if find_family(config) == "eomt" and has_generic_names(names):
         named = split_words(path_end(path))
         labels = [p.labels for p in PUBLICATIONS if p.family == "eomt" and p.dataset & named]

@@ -1,7 +1,6 @@
 """DETR for panoptic segmentation in the Hugging Face schema."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -19,11 +18,9 @@ from unimask.config import (
     StandardDecoderConfig,
 )
 from unimask.errors import CheckpointError
+from unimask.presets.detr import dilate_last_stage
 
 Json = dict
-
-DC5 = {"last_stride": 1, "last_dilations": (1, 2, 2)}
-"""Last stage of ResNets whose maps have a stride of 16: dilated from the second block on."""
 
 
 def read_detr(config: Json, tensors: Mapping[str, Tensor], folder: Path) -> Json:
@@ -73,7 +70,7 @@ def infer_timm_resnet(
     backbone = infer_backbone(to_theirs(tensors, [*swapped, ("**", "**")]), folder)
     if not isinstance(backbone, ResNetConfig):
         raise CheckpointError(f"a DETR has a ResNet, not a {backbone.kind}")
-    return replace(backbone, **DC5) if dilated else backbone
+    return dilate_last_stage(backbone) if dilated else backbone
 
 
 def write_detr(pixels: DetrPixelDecoderConfig, queries: StandardDecoderConfig) -> Json:

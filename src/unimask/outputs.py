@@ -14,6 +14,16 @@ class LayerPrediction(NamedTuple):
     mask_logits: Float[Tensor, "b q *t h w"]
 
 
+class BoxPrediction(NamedTuple):
+    """Classes and boxes that one decoder layer predicts for every query.
+
+    Boxes are (centre x, centre y, width, height) as fractions of the network's input.
+    """
+
+    class_logits: Float[Tensor, "b q k"]
+    boxes: Float[Tensor, "b q 4"]
+
+
 class SegmenterOutput(NamedTuple):
     """Prediction of the last layer, and on request what only training needs.
 
@@ -25,6 +35,8 @@ class SegmenterOutput(NamedTuple):
             the decoder supervises them.
         object_queries: Initial queries, if the decoder supervises them.
         text_queries: Embedded texts of each image, as many as queries; OneFormer only.
+        boxes: Classes and boxes of all layers, the last layer last; DETR only, whose earlier layers
+            predict no masks.
     """
 
     class_logits: Float[Tensor, "b q k"]
@@ -32,6 +44,7 @@ class SegmenterOutput(NamedTuple):
     auxiliary: tuple[LayerPrediction, ...] = ()
     object_queries: Float[Tensor, "b q c"] | None = None
     text_queries: Float[Tensor, "b q c"] | None = None
+    boxes: tuple[BoxPrediction, ...] = ()
 
     def group_frames(self, frames: int) -> "SegmenterOutput":
         """Return the output with the masks (b * t, q, h, w) of each layer as (b, q, t, h, w)."""

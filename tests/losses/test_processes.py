@@ -6,14 +6,14 @@ import torch.multiprocessing as processes
 from losses.test_criterion import CLASSES, FixedPoints, example
 from process_group import process_group
 
-from unimask.config import CriterionConfig, DenseCriterionConfig
-from unimask.losses import Criterion, DenseCriterion, PixelCriterion
-from unimask.outputs import LayerPrediction, SegmenterOutput
+from unimask.config import BoxCriterionConfig, CriterionConfig, DenseCriterionConfig
+from unimask.losses import BoxCriterion, Criterion, DenseCriterion, PixelCriterion
+from unimask.outputs import BoxPrediction, LayerPrediction, SegmenterOutput
 
 POINTS = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
 OBJECTS = ((2, 0, 3, 1), (1, 0, 0, 0), (0, 0, 0, 0))
 """Objects per image: unequal halves, one object in total, none."""
-KINDS = ("points", "dense", "pixels")
+KINDS = ("points", "dense", "boxes", "pixels")
 
 
 def compute_gradients(
@@ -31,6 +31,10 @@ def compute_gradients(
             CLASSES, DenseCriterionConfig(per_process_means=per_process_means)
         )
         losses = criterion(output, targets[share])
+    elif kind == "boxes":
+        boxes = tuple(BoxPrediction(c, m.flatten(2)[..., :4].sigmoid()) for c, m in layers)
+        criterion = BoxCriterion(CLASSES, BoxCriterionConfig(per_process_means=per_process_means))
+        losses = criterion(output._replace(auxiliary=(), boxes=boxes), targets[share])
     else:
         losses = PixelCriterion()(output, targets[share])
     inputs = [logits for layer in layers for logits in layer]

@@ -1,5 +1,6 @@
 """Each family trains with its own loss and post-processing."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import (
+    TINY_DETR,
     TINY_EOMT,
     TINY_FAPN,
     TINY_MASKFORMER,
@@ -15,6 +17,7 @@ from conftest import (
     TINY_SWIN,
     tiny_checkpoint,
     with_description,
+    write_discs,
 )
 from training.plan.test_network import start
 from training.test_train import SETTINGS
@@ -22,6 +25,7 @@ from training.test_train import SETTINGS
 import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.config import DenseCriterionConfig
+from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TaskError
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
@@ -32,6 +36,7 @@ pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
 NETWORKS = {
+    "detr": TINY_DETR,
     "eomt": TINY_EOMT,
     "maskformer": TINY_MASKFORMER,
     "fapn": TINY_FAPN,
@@ -60,6 +65,45 @@ def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
     predictor = run(discs, tmp_path, model).predictor
     assert predictor.description.postprocessing.uncertain_pixels == "winner"
     assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+
+
+def read_losses(folder, name):
+    """Read a loss at the first and at the last step."""
+    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
+    return float(rows[0][name]), float(rows[-1][name])
+
+
+def test_detr_trains_with_boxes_and_predicts(discs, tmp_path):
+    predictor = run(discs, tmp_path, "detr").predictor
+    rules = predictor.description.postprocessing
+    assert (rules.uncertain_pixels, rules.object_threshold) == ("logits", 0.85)
+    assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+    first = {name: read_losses(tmp_path, name)[0] for name in ("class", "mask", "dice")}
+    boxes = 5 * read_losses(tmp_path, "box")[0] + 2 * read_losses(tmp_path, "giou")[0]
+    assert read_losses(tmp_path, "loss")[0] == pytest.approx(sum(first.values()) + boxes, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_detr_overfits_from_a_folder_of_transformers(tmp_path):
+    backbone = replace(TINY_DETR.backbone, norm="frozen_batch")
+    config = replace(
+        TINY_DETR,
+        backbone=backbone,
+        pixel_decoder=replace(
+            TINY_DETR.pixel_decoder,
+            encoder=replace(TINY_DETR.pixel_decoder.encoder, dropout=0.0),
+        ),
+        transformer_decoder=replace(TINY_DETR.transformer_decoder, dropout=0.0),
+    )
+    write_huggingface(tmp_path / "detr", tiny_checkpoint(config))
+    assert json.loads((tmp_path / "detr" / "config.json").read_text())["model_type"] == "detr"
+    data = write_discs(tmp_path / "data", {"train": 2, "val": 1}, objects=3)
+    augmentation = Augmentation(crop=96, min_scale=1.0, max_scale=1.0, flip=False)
+    changes = {"steps": 150, "augmentation": augmentation}
+    run(data, tmp_path / "run", str(tmp_path / "detr"), **changes)
+    for name, share in (("loss", 0.5), ("box", 0.5), ("giou", 0.75), ("dice", 1.0)):
+        first, last = read_losses(tmp_path / "run", name)
+        assert last < share * first, (name, first, last)
 
 
 def test_eomt_trains_with_annealed_masks_and_predicts_without(discs, tmp_path, monkeypatch):

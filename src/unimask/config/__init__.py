@@ -14,6 +14,7 @@ from unimask.config.backbones import (
     ViTConfig,
 )
 from unimask.config.losses import (
+    BoxCriterionConfig,
     CriterionConfig,
     DenseCriterionConfig,
     LossConfig,
@@ -50,6 +51,7 @@ from unimask.config.transformer_decoders import (
 
 __all__ = [
     "BackboneConfig",
+    "BoxCriterionConfig",
     "ConvNeXtConfig",
     "CriterionConfig",
     "DeformablePixelDecoderConfig",

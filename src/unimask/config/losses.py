@@ -75,4 +75,34 @@ class DenseCriterionConfig:
     per_process_means: bool = False
 
 
-LossConfig = CriterionConfig | DenseCriterionConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoxCriterionConfig:
+    """DETR's losses; the matcher uses the same weights of classes and boxes (appendix A.2).
+
+    Attributes:
+        class_weight: Weight of the cross entropy over classes.
+        box_weight: Weight of the L1 distance between boxes.
+        giou_weight: Weight of one minus the generalized IoU of boxes.
+        mask_weight: Weight of the focal loss of masks.
+        dice_weight: Weight of the dice loss of masks.
+        no_object_weight: Weight of the "no object" class in the cross entropy.
+        focal_alpha: As in `DenseCriterionConfig`.
+        focal_gamma: As in `DenseCriterionConfig`.
+        ignore_void: As in `DenseCriterionConfig`.
+        per_process_means: As in `DenseCriterionConfig`.
+    """
+
+    kind: Literal["boxes"] = "boxes"
+    class_weight: float = 1.0
+    box_weight: float = 5.0
+    giou_weight: float = 2.0
+    mask_weight: float = 1.0
+    dice_weight: float = 1.0
+    no_object_weight: float = 0.1
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    ignore_void: bool = True
+    per_process_means: bool = False
+
+
+LossConfig = CriterionConfig | DenseCriterionConfig | BoxCriterionConfig

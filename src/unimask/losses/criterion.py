@@ -49,9 +49,8 @@ class Criterion(MatchedCriterion):
     takes_factors = True
 
     def __init__(self, num_classes: int, config: CriterionConfig) -> None:
-        super().__init__(
-            num_classes, config, HungarianMatcher(config, dice_smoothing=config.dice_smoothing)
-        )
+        super().__init__(num_classes, config)
+        self.matcher = HungarianMatcher(config, dice_smoothing=config.dice_smoothing)
         self.config = config
 
     def forward(

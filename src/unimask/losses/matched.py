@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unimask.config import LossConfig
-from unimask.losses.matcher import HungarianMatcher, Match
+from unimask.losses.matcher import Match
 from unimask.losses.point_losses import MaskTerms
 from unimask.losses.processes import count_processes, mean_over_processes
 from unimask.outputs import Target
@@ -40,7 +40,6 @@ class MatchedCriterion(nn.Module):
     Args:
         num_classes: Number of classes, without "no object".
         config: Weights of the losses.
-        matcher: Matcher of queries and objects.
     """
 
     takes_factors: ClassVar[bool] = False
@@ -48,12 +47,11 @@ class MatchedCriterion(nn.Module):
 
     class_weights: Tensor
 
-    def __init__(self, num_classes: int, config: LossConfig, matcher: HungarianMatcher) -> None:
+    def __init__(self, num_classes: int, config: LossConfig) -> None:
         super().__init__()
         self.weights = (config.class_weight, config.mask_weight, config.dice_weight)
         self.ignore_void = config.ignore_void
         self.per_process_means = config.per_process_means
-        self.matcher = matcher
         weight = torch.ones(num_classes + 1)
         weight[-1] = config.no_object_weight
         self.register_buffer("class_weights", weight, persistent=False)

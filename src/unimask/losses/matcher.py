@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from unimask.config import LossConfig
+from unimask.config import CriterionConfig, DenseCriterionConfig
 from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost, smoothing_of
 
 Match = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
@@ -50,7 +50,7 @@ class HungarianMatcher:
 
     def __init__(
         self,
-        config: LossConfig,
+        config: CriterionConfig | DenseCriterionConfig,
         mask_cost: MaskCost = binary_cost,
         dice_smoothing: float | None = None,
     ) -> None:

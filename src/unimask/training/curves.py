@@ -23,8 +23,9 @@ def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [int(row["step"]) for row in losses]
-    for name in ("loss", "class", "mask", "dice"):
-        left.plot(steps, [float(row[name]) for row in losses], label=name)
+    for name in ("loss", "class", "mask", "dice", "box", "giou"):
+        if losses[0].get(name):
+            left.plot(steps, [float(row[name]) for row in losses], label=name)
     left.set(title="loss of the last layer, and its terms", xlabel="step", yscale="log")
     left.legend(frameon=False)
     left.grid(alpha=0.25)

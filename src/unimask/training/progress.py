@@ -11,6 +11,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 LOSSES = {"loss", "class", "mask", "dice", "auxiliary"}
 """Names of the sums over a log interval."""
 
+BOX_LOSSES = {"box", "giou"}
+"""Names of additional sums for networks that predict boxes."""
+
 
 class Progress(msgspec.Struct, kw_only=True):
     """Counters of a run that change during training.
@@ -49,7 +52,10 @@ class Progress(msgspec.Struct, kw_only=True):
         """
         if not math.isfinite(self.best):
             raise ValueError(f"its best score is {self.best}")
-        if set(self.loss_sums) != (LOSSES if self.interval_steps else set()):
+        names = set(self.loss_sums)
+        if names - BOX_LOSSES != (LOSSES if self.interval_steps else set()) or (
+            names & BOX_LOSSES not in (set(), BOX_LOSSES)
+        ):
             raise ValueError("its sums are not those of the losses")
 
     def add_step(self, losses: Mapping[str, float], seconds: float) -> None:

@@ -54,7 +54,8 @@ class Reporter:
             remaining: Description of the remaining time.
         """
         parts: list[str | Text] = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
-        parts += [f"{name} {row[name]:.4f}" for name in ("loss", "class", "mask", "dice")]
+        names = ("loss", "class", "mask", "dice", "box", "giou")
+        parts += [f"{name} {row[name]:.4f}" for name in names if name in row]
         parts.append(f"lr {row['learning_rate']:.1e}  {row['seconds_per_step']:.2f} s/step")
         if row.get("skipped"):
             parts.append(f"skipped {row['skipped']}")

@@ -15,7 +15,13 @@ from jaxtyping import Int
 
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.checkpoints.config_validation import matches_type
-from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
+from unimask.config import (
+    BoxCriterionConfig,
+    CriterionConfig,
+    DenseCriterionConfig,
+    LossConfig,
+    PreprocessingConfig,
+)
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError, one_line
 from unimask.formats.atomic import atomic_path
@@ -32,6 +38,8 @@ COLUMNS: tuple[str, ...] = (
     "class",
     "mask",
     "dice",
+    "box",
+    "giou",
     "auxiliary",
     "seconds_per_step",
     "skipped",
@@ -310,8 +318,8 @@ def settings_of(values: dict) -> TrainingSettings:
 
 def criterion_of(**values: object) -> LossConfig:
     """Build the configuration of the losses; earlier releases did not store its kind."""
-    kind = DenseCriterionConfig if values.get("kind") == "dense" else CriterionConfig
-    return kind(**values)  # type: ignore[arg-type]
+    kinds = {"dense": DenseCriterionConfig, "boxes": BoxCriterionConfig}
+    return kinds.get(str(values.get("kind")), CriterionConfig)(**values)  # type: ignore[arg-type]
 
 
 def with_tuples(values: dict) -> dict:

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn, optim
 
 from unimask.errors import TrainingError
-from unimask.losses import Losses
+from unimask.losses import BoxLosses, Losses
 from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
 from unimask.training.mask_annealing import anneal_masks
@@ -92,9 +92,13 @@ def update(
     return sums
 
 
-def headline(losses: Losses) -> dict[str, Tensor]:
+def headline(losses: Losses | BoxLosses) -> dict[str, Tensor]:
     """Name the losses to log: the last layer's total and terms, and the sum of all others."""
+    boxes = {}
+    if isinstance(losses, BoxLosses):
+        boxes = {"box": losses.box_loss, "giou": losses.giou_loss}
     return {
+        **boxes,
         "loss": losses.headline,
         "class": losses.class_loss,
         "mask": losses.mask_loss,
@@ -103,7 +107,9 @@ def headline(losses: Losses) -> dict[str, Tensor]:
     }
 
 
-def forward(fabric: Fabric, state: TrainState, batch: Batch, generator: torch.Generator) -> Losses:
+def forward(
+    fabric: Fabric, state: TrainState, batch: Batch, generator: torch.Generator
+) -> Losses | BoxLosses:
     """Run the network and the criterion on one batch."""
     sentences = None if batch.sentences is None else fabric.to_device(batch.sentences)
     output = state.network(

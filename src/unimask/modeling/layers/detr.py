@@ -42,11 +42,7 @@ class DetrEncoderLayer(RecomputableLayer):
 class DetrDecoderLayer(RecomputableLayer):
     """Self-attention, cross-attention and feed-forward part, each followed by add and norm.
 
-    Args:
-        dim: Number of channels.
-        num_heads: Number of heads.
-        ffn_dim: Number of hidden channels of the feed-forward part.
-        dropout: Dropout rate of every part.
+    The arguments are those of `DetrEncoderLayer`.
     """
 
     def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:

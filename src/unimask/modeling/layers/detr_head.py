@@ -11,7 +11,7 @@ from unimask.kernels.attention_maps import joint_attention_weights, shared_convo
 from unimask.modeling.layers.group_norm import GroupNorm
 from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.layers.pyramid import initialize_convolutions
-from unimask.outputs import LayerPrediction
+from unimask.outputs import BoxPrediction, LayerPrediction
 
 
 class EncodedMaps(NamedTuple):
@@ -65,9 +65,10 @@ class DetrHead(nn.Module):
         queries = self.norm(queries)
         return LayerPrediction(self.class_embed(queries), self.masks(queries, maps))
 
-    def boxes(self, queries: Float[Tensor, "b q c"]) -> Float[Tensor, "b q 4"]:
-        """Predict boxes as centre (x, y), width and height, from 0 to 1."""
-        return self.box_embed(self.norm(queries)).sigmoid()
+    def boxes(self, queries: Float[Tensor, "b q c"]) -> BoxPrediction:
+        """Predict classes and boxes."""
+        queries = self.norm(queries)
+        return BoxPrediction(self.class_embed(queries), self.box_embed(queries).sigmoid())
 
     def masks(self, queries: Float[Tensor, "b q c"], maps: EncodedMaps) -> Float[Tensor, "b q h w"]:
         """Predict masks from normalized queries."""

@@ -20,8 +20,7 @@ class StandardDecoder(nn.Module):
     """DETR's transformer decoder over the map at stride 32, with a prediction after every layer.
 
     The queries start at zero and differ only by their learned positions. Each layer's output is
-    normalized for its prediction only (in the head), not for the next layer
-    (`TransformerDecoder` in `mask_former/modeling/transformer/transformer.py`).
+    normalized for its prediction only (in the head), as in both papers' `TransformerDecoder`.
 
     Args:
         input_dim: Number of channels of the map.
@@ -68,10 +67,12 @@ class StandardDecoder(nn.Module):
         (positions,) = level_positions([size], memory.shape[-1], memory, local=False)
         query_positions = self.query_positions.weight
         queries = torch.zeros_like(query_positions).expand(memory.shape[0], -1, -1)
-        earlier: list[LayerPrediction] = []
-        for index, layer in enumerate(self.layers):
-            if auxiliary and index:
-                earlier.append(self.head(queries, pixels.mask_features))
+        states: list[Tensor] = []
+        for layer in self.layers:
             queries = layer(queries, query_positions, memory, positions)
+            states += [queries] if auxiliary else []
         last: LayerPrediction = self.head(queries, pixels.mask_features)
-        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))
+        if isinstance(self.head, DetrHead):
+            return SegmenterOutput(*last, boxes=tuple(map(self.head.boxes, states)))
+        earlier = tuple(self.head(state, pixels.mask_features) for state in states[:-1])
+        return SegmenterOutput(*last, earlier)

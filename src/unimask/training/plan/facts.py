@@ -127,20 +127,23 @@ class FirstLoss:
     Attributes:
         terms: Name, weight and expected value of each term of one layer's loss.
         layers: Number of layers whose losses are minimised together.
+        last_terms: Terms that only the last layer has (DETR's masks).
     """
 
     terms: tuple[tuple[str, float, float], ...]
     layers: int
+    last_terms: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def last_layer(self) -> float:
         """Expected loss of the last layer, which is logged."""
-        return sum(weight * value for _, weight, value in self.terms)
+        return sum(weight * value for _, weight, value in self.terms + self.last_terms)
 
     @property
     def total(self) -> float:
         """Expected loss of all layers, without the contrastive loss."""
-        return self.layers * self.last_layer
+        earlier = sum(weight * value for _, weight, value in self.terms)
+        return (self.layers - 1) * earlier + self.last_layer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 import math
 
 from unimask.config import (
+    BoxCriterionConfig,
     JointDecoderConfig,
     LossConfig,
     MaskedDecoderConfig,
@@ -18,12 +19,17 @@ UNTRAINED_MASK_LOSSES = {
     "points": (math.log(2), 0.87),
     "dense": (0.045, 0.86),
     "proposals": (0.3, 0.52),
+    "boxes": (0.045, 0.86),
 }
 """Mask and dice loss of untrained networks: undecided pixels cost log 2, and since the best of many
 queries is matched, the values are slightly lower than at probability one half. Measured on presets
 with objects that cover a few percent of the image; the focal loss ("dense") may be several times as
 large if all initial masks happen to be bright.
 """
+
+
+UNTRAINED_BOX_LOSSES = (1.0, 0.95)
+"""L1 and GIoU loss of untrained networks, whose boxes cover the middle half of each side."""
 
 
 def expected_first_loss(network: SegmenterConfig, config: LossConfig | None) -> FirstLoss:
@@ -43,12 +49,13 @@ def expected_first_loss(network: SegmenterConfig, config: LossConfig | None) -> 
         kind = "proposals"
     frames = CLIP_FRAMES if network.clips else 1  # each frame of an object has a mask
     mask_loss, dice_loss = (frames * loss for loss in UNTRAINED_MASK_LOSSES[kind])
-    terms = (
-        ("class", losses.class_weight, class_loss),
-        ("mask", losses.mask_weight, mask_loss),
-        ("dice", losses.dice_weight, dice_loss),
-    )
-    return FirstLoss(terms=terms, layers=layers)
+    classes = (("class", losses.class_weight, class_loss),)
+    masks = (("mask", losses.mask_weight, mask_loss), ("dice", losses.dice_weight, dice_loss))
+    if not isinstance(losses, BoxCriterionConfig):
+        return FirstLoss(terms=classes + masks, layers=layers)
+    box_loss, giou_loss = UNTRAINED_BOX_LOSSES
+    boxes = (("box", losses.box_weight, box_loss), ("GIoU", losses.giou_weight, giou_loss))
+    return FirstLoss(terms=classes + boxes, layers=layers, last_terms=masks)
 
 
 def new_head_loss(network: SegmenterConfig) -> float:

@@ -131,7 +131,9 @@ def untrained(fact: facts.UntrainedNetwork) -> str:
 
 def first_loss(fact: facts.FirstLoss) -> str:
     """Describe the expected first loss."""
-    terms = " + ".join(f"{weight:g} x {value:.2f} {name}" for name, weight, value in fact.terms)
+    terms = " + ".join(
+        f"{weight:g} x {value:.2f} {name}" for name, weight, value in fact.terms + fact.last_terms
+    )
     return (
         f"expected first loss: {fact.last_layer:.1f} = {terms} (last of {fact.layers} layers; "
         f"about {fact.total:.0f} for all layers, which are minimised together)"

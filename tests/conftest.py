@@ -199,6 +199,9 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
         with torch.no_grad():
             network.transformer_decoder.head.class_embed.weight.mul_(8)
             network.transformer_decoder.head.class_embed.bias.copy_(torch.tensor([2.0, 1.0, -2.0]))
+            if isinstance(config.pixel_decoder, DetrPixelDecoderConfig):
+                distinguish_queries(network.transformer_decoder)
+                rules = {"uncertain_pixels": "logits"} | rules
     description = ModelDescription(
         config=config,
         labels=NUCLEI,
@@ -209,6 +212,17 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
         ),
     )
     return Checkpoint(description, network.state_dict())
+
+
+def distinguish_queries(decoder) -> None:
+    """Amplify what distinguishes the queries of an untrained DETR, which hardly differ."""
+    decoder.query_positions.weight.mul_(6)
+    for layer in decoder.layers:
+        layer.cross_attn.in_proj_weight.mul_(3)
+    first = decoder.head.convs[0].weight
+    first[:, -decoder.head.num_heads :].mul_(300)  # attention maps, whose sum over pixels is 1
+    decoder.head.query.weight.mul_(4)
+    decoder.head.output.weight.mul_(10)
 
 
 def with_description(checkpoint: Checkpoint, **changes) -> Checkpoint:

@@ -68,7 +68,7 @@ for name in NAMES:
 COMMON = ["TINY_SWIN", "TINY_ONEFORMER"]  # the last one is compiled for another size too
 RARE = [
     "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN", "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS",
-    "TINY_PROPOSALS", "convnext", "dinat", "TINY_RESNET", "efficientnet-lite",
+    "TINY_PROPOSALS", "TINY_DETR", "convnext", "dinat", "TINY_RESNET", "efficientnet-lite",
 ]  # fmt: skip
 
 

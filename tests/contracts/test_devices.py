@@ -20,8 +20,8 @@ from unimask.processing import postprocess
 
 NETWORKS = [
     "TINY_RESNET", "TINY_SWIN", "TINY_ONEFORMER", "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN",
-    "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS", "TINY_PROPOSALS", "convnext", "dinat",
-    "efficientnet-lite",
+    "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS", "TINY_PROPOSALS", "TINY_DETR", "convnext",
+    "dinat", "efficientnet-lite",
 ]  # fmt: skip
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 WITH_QUERIES = [name for name in NETWORKS if name != "TINY_PER_PIXEL"]

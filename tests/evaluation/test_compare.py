@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NUCLEI, TINY_SWIN, tiny_checkpoint
+from conftest import NUCLEI, TINY_DETR, TINY_SWIN, tiny_checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
@@ -90,12 +90,12 @@ def test_intervals_equal_those_of_scipy():
     assert interval.is_significant and interval.win_rate > 0.9
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
+@pytest.fixture(scope="module", params=[TINY_SWIN, TINY_DETR], ids=["mask2former", "detr"])
+def models(tmp_path_factory, request):
     """Two folders of untrained networks that differ in their weights."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
     for seed, folder in enumerate(folders):
-        write_huggingface(folder, tiny_checkpoint(TINY_SWIN, seed))
+        write_huggingface(folder, tiny_checkpoint(request.param, seed))
     return folders
 
 

@@ -39,6 +39,7 @@ NETWORKS = {
     "oneformer": conftest.TINY_ONEFORMER,
     "maskformer": conftest.TINY_MASKFORMER,
     "map-encoder": conftest.TINY_ENCODER,
+    "detr": conftest.TINY_DETR,
     "fapn": conftest.TINY_FAPN,
     "per-pixel": conftest.TINY_PER_PIXEL,
     "per-pixel-plus": conftest.TINY_PER_PIXEL_PLUS,

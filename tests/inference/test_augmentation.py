@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
+from conftest import TINY_DETR, TINY_RESNET, draw_discs, tiny_checkpoint
 from PIL import Image
 from torch import nn
 
@@ -39,9 +39,9 @@ def load_tiny(folder, config=TINY_RESNET, resize="masks") -> Predictor:
     return Predictor(model.network, description, "tiny")
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Predictor:
-    return load_tiny(tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module", params=[TINY_RESNET, TINY_DETR], ids=["mask2former", "detr"])
+def tiny(tmp_path_factory, request) -> Predictor:
+    return load_tiny(tmp_path_factory.mktemp("model"), request.param)
 
 
 def shortest_edge(size, side, longest):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_MASKFORMER, TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from conftest import TINY_DETR, TINY_MASKFORMER, TINY_RESNET, TINY_SWIN, tiny_checkpoint
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -19,7 +19,12 @@ needs_vnni = pytest.mark.skipif(
     find_int8_obstacle(torch.device("cpu")) is not None,
     reason="needs a processor with AVX-512 VNNI",
 )
-NETWORKS = {"resnet": TINY_RESNET, "swin": TINY_SWIN, "maskformer": TINY_MASKFORMER}
+NETWORKS = {
+    "resnet": TINY_RESNET,
+    "swin": TINY_SWIN,
+    "maskformer": TINY_MASKFORMER,
+    "detr": TINY_DETR,
+}
 
 
 @needs_vnni

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
+from conftest import TINY_DETR, TINY_RESNET, draw_discs, tiny_checkpoint
 from tile_oracle import encoded_town, oracle
 
 import unimask
@@ -72,10 +72,10 @@ def test_objects_larger_than_the_overlap_are_reported(town):
         oracle(1).predict(town[0], "instance", tile=64)
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+@pytest.fixture(scope="module", params=[TINY_RESNET, TINY_DETR], ids=["mask2former", "detr"])
+def tiny(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("model")
-    write_huggingface(folder, tiny_checkpoint(TINY_RESNET, seed=4))
+    write_huggingface(folder, tiny_checkpoint(request.param, seed=4))
     return unimask.load(folder, device="cpu")
 
 

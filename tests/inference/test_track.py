@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import (
+    TINY_DETR,
     TINY_ONEFORMER,
     TINY_PROPOSALS,
     TINY_RESNET,
@@ -24,9 +25,9 @@ def load(folder, config=TINY_RESNET, seed=4):
     return unimask.load(folder, device="cpu")
 
 
-@pytest.fixture(scope="module")
-def predictor(tmp_path_factory):
-    return load(tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module", params=[TINY_RESNET, TINY_DETR], ids=["mask2former", "detr"])
+def predictor(tmp_path_factory, request):
+    return load(tmp_path_factory.mktemp("model"), request.param)
 
 
 @pytest.mark.parametrize("task", ["panoptic", "instance", "semantic"])
@@ -45,7 +46,8 @@ def test_frames_have_the_results_of_images_and_keep_their_ids(predictor, task):
 
 
 @pytest.mark.parametrize(
-    ("config", "seed"), [(TINY_RESNET, 4), (TINY_PROPOSALS, 4), (TINY_ONEFORMER, 12)]
+    ("config", "seed"),
+    [(TINY_RESNET, 4), (TINY_PROPOSALS, 4), (TINY_ONEFORMER, 12), (TINY_DETR, 4)],
 )
 def test_embeddings_are_those_from_which_classes_are_predicted(tmp_path, config, seed):
     predictor = load(tmp_path, config, seed)

@@ -5,7 +5,7 @@ import mmap
 
 import pytest
 import torch
-from conftest import tiny_checkpoint, with_description
+from conftest import TINY_DETR, tiny_checkpoint, with_description
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -46,6 +46,13 @@ def test_every_stage_has_its_times_and_its_floor(model):
     assert parts <= report["network"]["median_ms"] <= report["total"]["median_ms"]
     assert report["input_size"] == (64, 96) and report["image_size"] == (64, 80)
     assert json.loads(json.dumps(report))["machine"]["torch"] == torch.__version__
+
+
+def test_detrs_are_measured_like_other_networks(tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_DETR))
+    report = benchmark(tmp_path, device="cpu", size=(64, 80), runs=5)
+    assert tuple(report["stages"]) == STAGES
+    assert all(report["stages"][name]["gflop"] > 0 for name in PARTS)
 
 
 def test_images_go_through_the_model_s_own_rules_by_default(model):

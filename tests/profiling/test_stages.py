@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import NUCLEI, TINY_FAPN, TINY_MASKFORMER, TINY_PER_PIXEL, TINY_RESNET, TINY_SWIN
+from conftest import (
+    NUCLEI,
+    TINY_DETR,
+    TINY_FAPN,
+    TINY_MASKFORMER,
+    TINY_PER_PIXEL,
+    TINY_RESNET,
+    TINY_SWIN,
+)
 from contracts.test_backbones import TINY_LITE
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,6 +31,7 @@ NETWORKS = {
     "swin": TINY_SWIN,
     "efficientnet-lite": replace(TINY_RESNET, backbone=TINY_LITE),
     "maskformer": TINY_MASKFORMER,
+    "detr": TINY_DETR,
     "fapn": TINY_FAPN,
     "per-pixel": TINY_PER_PIXEL,
 }

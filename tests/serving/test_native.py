@@ -4,10 +4,18 @@ import io
 
 import numpy as np
 import pytest
+from conftest import TINY_DETR, tiny_checkpoint
+from fastapi.testclient import TestClient
 from PIL import Image
 from pycocotools import mask as coco
+from serving.conftest import wait_until_ready
 
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.serving.app import create_app
+from unimask.serving.models import ServedModel
 from unimask.serving.schemas import ModelList, PredictionResponse
+from unimask.serving.settings import ServerSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools
 
@@ -28,6 +36,17 @@ def check_equal(answer: dict, result) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_segments_equal_those_of_predict(client, predictor, image, png, task):
     response = client.post("/v1/predict", params={"task": task}, content=png)
+    assert response.status_code == 200
+    check_equal(response.json(), predictor.predict(image, task=task))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_detrs_are_served_like_other_networks(tmp_path, image, png, task):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_DETR, seed=4))
+    predictor = unimask.load(tmp_path, device="cpu")
+    with TestClient(create_app([ServedModel("detr", predictor)], ServerSettings())) as client:
+        wait_until_ready(client)
+        response = client.post("/v1/predict", params={"task": task}, content=png)
     assert response.status_code == 200
     check_equal(response.json(), predictor.predict(image, task=task))
 

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TINY_MASKFORMER, TINY_RESNET, TINY_SWIN
+from conftest import TINY_DETR, TINY_MASKFORMER, TINY_RESNET, TINY_SWIN
 from contracts.test_backbones import TINY_LITE
 
 from unimask.config import ConvNeXtConfig, DiNATConfig
@@ -23,6 +23,7 @@ NETWORKS = {
     "dinat": replace(TINY_SWIN, backbone=DINAT),
     "efficientnet-lite": replace(TINY_SWIN, backbone=TINY_LITE),
     "maskformer": TINY_MASKFORMER,
+    "detr": TINY_DETR,
 }
 
 

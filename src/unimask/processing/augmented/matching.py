@@ -1,8 +1,8 @@
 """Instance and panoptic segmentation of several views: queries are matched across views.
 
 The queries of the first view define the objects. Each other view is matched with it, query by
-query; class and mask probabilities of matched queries are averaged. Queries of one view are never
-matched with each other, so two objects of a view stay two.
+query; class probabilities, and mask probabilities or logits, of matched queries are averaged.
+Queries of one view are never matched with each other, so two objects of a view stay two.
 """
 
 from collections.abc import Sequence
@@ -24,51 +24,55 @@ MIN_PROB = 1e-6
 """Smallest mask probability, and 1 minus the largest, so that logits are finite."""
 
 
-class QueryProbs(NamedTuple):
-    """Probabilities of the queries of a view.
+class ViewQueries(NamedTuple):
+    """Queries of a view.
 
     Attributes:
         classes: Class probabilities; the last column is "no object".
-        masks: Mask probabilities over the first view's padded input.
+        mask_logits: Mask logits over the first view's padded input.
     """
 
     classes: Float[Tensor, "q k1"]
-    masks: Float[Tensor, "q h w"]
+    mask_logits: Float[Tensor, "q h w"]
 
 
-def merge_views(views: Sequence[ViewOutput]) -> SegmenterOutput:
+def merge_views(views: Sequence[ViewOutput], *, average_logits: bool) -> SegmenterOutput:
     """Return logits of the first view, averaged with those of the matched queries of other views.
 
     A query that a view does not match counts as "no object" there.
 
     Args:
         views: Network outputs; the first is not mirrored, and its sizes apply to the result.
+        average_logits: Whether to average mask logits, for rules that compare them, instead of
+            mask probabilities, which hardly differ where logits are large.
 
     Returns:
         Logits of one image, with a batch dimension.
     """
-    first = query_probs(views[0], views[0])
-    classes, masks = first.classes.clone(), first.masks.clone()
+    first = view_queries(views[0], views[0])
+    values = torch.clone if average_logits else torch.sigmoid
+    classes, masks = first.classes.clone(), values(first.mask_logits)
     counts = torch.ones(len(classes), device=classes.device)
     for view in views[1:]:
-        other = query_probs(view, views[0])
+        other = view_queries(view, views[0])
         ours, theirs = match_queries(first, other)
         classes[ours] += other.classes[theirs]
-        masks[ours] += other.masks[theirs]
+        masks[ours] += values(other.mask_logits[theirs])
         counts[ours] += 1
     classes[:, -1] += len(views) - counts
     classes /= len(views)
     masks /= counts[:, None, None]
     class_logits = classes.clamp(min=torch.finfo(classes.dtype).tiny).log()
-    return SegmenterOutput(class_logits[None], masks.logit(MIN_PROB)[None])
+    mask_logits = masks if average_logits else masks.logit(MIN_PROB)
+    return SegmenterOutput(class_logits[None], mask_logits[None])
 
 
-def query_probs(view: ViewOutput, first: ViewOutput) -> QueryProbs:
-    """Compute the probabilities of a view's queries, with masks over the first view's input."""
+def view_queries(view: ViewOutput, first: ViewOutput) -> ViewQueries:
+    """Compute a view's class probabilities, and its mask logits over the first view's input."""
     logits = view.mask_logits.float()
     if view is not first:
         logits = resample_masks(logits, view, first)
-    return QueryProbs(view.class_logits.float().softmax(-1), logits.sigmoid())
+    return ViewQueries(view.class_logits.float().softmax(-1), logits)
 
 
 def resample_masks(
@@ -88,7 +92,7 @@ def resample_masks(
     return F.grid_sample(logits[None], grid, padding_mode="border", align_corners=False)[0]
 
 
-def match_queries(first: QueryProbs, second: QueryProbs) -> tuple[Tensor, Tensor]:
+def match_queries(first: ViewQueries, second: ViewQueries) -> tuple[Tensor, Tensor]:
     """Match the queries of two views one to one.
 
     The sum over pairs of mask IoU times similarity of the class probabilities (Bhattacharyya
@@ -97,7 +101,7 @@ def match_queries(first: QueryProbs, second: QueryProbs) -> tuple[Tensor, Tensor
     Returns:
         Indices of the matched queries of the first and of the second view.
     """
-    ours, theirs = (probs.masks.flatten(1).gt(0.5).float() for probs in (first, second))
+    ours, theirs = (view.mask_logits.flatten(1).gt(0).float() for view in (first, second))
     both = ours @ theirs.T
     union = ours.sum(1)[:, None] + theirs.sum(1) - both
     ious = both / union.clamp(min=1)

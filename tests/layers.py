@@ -1,7 +1,7 @@
 """The layers of the package, lowest first: a package imports from lower layers only."""
 
 LAYERS = (
-    ("errors", "version"),
+    ("bundled", "errors", "version"),
     ("config", "extras", "label_sides", "labels"),
     ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published", "tiling"),

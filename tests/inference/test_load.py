@@ -25,11 +25,12 @@ from huggingface_hub import errors
 from safetensors.torch import load_file
 
 import unimask
+from unimask.bundled import bundled_names
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.hub import CONFIG_FILES, SAFETENSORS_FILES
-from unimask.inference.load import LoadWarning, bundled_names
+from unimask.inference.load import LoadWarning
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 

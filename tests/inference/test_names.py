@@ -3,8 +3,8 @@
 import pytest
 
 import unimask
+from unimask.bundled import bundled_names
 from unimask.errors import CheckpointError
-from unimask.inference.load import bundled_names
 from unimask.inference.names import BUNDLED_WEIGHTS
 from unimask.presets import PRESETS
 from unimask.published.model_configs import MODEL_CONFIGS

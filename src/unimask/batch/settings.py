@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from unimask.bundled import bundled_names
 from unimask.errors import SettingsError
 from unimask.processing.images import MAX_PIXELS
 
@@ -111,6 +112,5 @@ def format_value(value: object) -> str:
 def absolute_model(model: str) -> str:
     """Return a model that is a path here as an absolute path, for processes in other folders."""
     path = Path(model).expanduser()
-    from unimask.inference.folders import bundled_names
 
     return model if model in bundled_names() or not path.exists() else str(path.resolve())

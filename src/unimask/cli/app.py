@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unimask.cli.completion import (
+    complete_devices,
+    complete_dtypes,
+    complete_models,
+    complete_tasks,
+)
 from unimask.errors import SettingsError
 from unimask.version import __version__
 
@@ -18,7 +24,6 @@ app = typer.Typer(
     name="unimask",
     help="Universal image segmentation: semantic, instance and panoptic, with one network.",
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -84,11 +89,20 @@ PreprocessingOption = Annotated[
 ]
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="Model to run (required); see predict.")
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Model to run (required); see predict.",
+        autocompletion=complete_models,
+    ),
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option(help="Task to run: panoptic, instance or semantic; by default the most general."),
+    typer.Option(
+        help="Task to run: panoptic, instance or semantic; by default the most general.",
+        autocompletion=complete_tasks,
+    ),
 ]
 OutOption = Annotated[
     Path,
@@ -98,10 +112,16 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1; see predict."),
 ]
-DeviceOption = Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(help="Device to run on: auto, cpu, cuda or mps.", autocompletion=complete_devices),
+]
 DtypeOption = Annotated[
     str,
-    typer.Option(help="Number type of the network: float32, bfloat16, float16, int8 or auto."),
+    typer.Option(
+        help="Number type of the network: float32, bfloat16, float16, int8 or auto.",
+        autocompletion=complete_dtypes,
+    ),
 ]
 BatchSizeOption = Annotated[
     int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")

@@ -15,6 +15,7 @@ from unimask.cli.app import (
     app,
     parse_size,
 )
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
@@ -29,6 +30,7 @@ def benchmark(
             "--model",
             "-m",
             help="Model to measure: any model of predict, or the name of a preset.",
+            autocompletion=complete_models,
         ),
     ],
     size: Annotated[
@@ -41,7 +43,8 @@ def benchmark(
         str | None,
         typer.Option(
             help="Task to run: semantic, instance or panoptic; by default the model's most "
-            "general task."
+            "general task.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of images per forward pass.")] = 1,

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from unimask.cli.app import DeviceOption, DtypeOption, OverwriteOption, app
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.cli.progress import part_bars
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
@@ -22,15 +23,24 @@ def compare(
         typer.Argument(
             metavar="A",
             help="First model (any model of predict), or results (any results of evaluate).",
+            autocompletion=complete_models,
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Second model or results, as for A.")],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="Second model or results, as for A.",
+            autocompletion=complete_models,
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Path of the dataset folder.")],
     task: Annotated[
         str | None,
         typer.Option(
             help="Task to score: semantic, instance or panoptic; by default the most general "
-            "task of both."
+            "task of both.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset to score on.")] = "val",

@@ -30,6 +30,7 @@ from unimask.cli.app import (
     parse_names,
     parse_window,
 )
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.cli.model_options import with_rules
 from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.score_tables import score_tables, volume_tables
@@ -51,6 +52,7 @@ def evaluate(
             "-m",
             help="Model to score: a bundled name such as nuclei, a folder, a training run or "
             "a Hub id.",
+            autocompletion=complete_models,
         ),
     ] = None,
     results: Annotated[
@@ -71,7 +73,8 @@ def evaluate(
         str | None,
         typer.Option(
             help="Task to score: semantic, instance or panoptic; by default the model's most "
-            "general task."
+            "general task.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset to score on.")] = "val",

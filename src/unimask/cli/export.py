@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unimask.cli.app import OverwriteOption, app, parse_size
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -24,6 +25,7 @@ def export(
             metavar="MODEL",
             help="Model to export: a bundled name such as nuclei, a folder, a training run or "
             "a Hub id.",
+            autocompletion=complete_models,
         ),
     ],
     out: Annotated[
@@ -58,7 +60,8 @@ def export(
         str | None,
         typer.Option(
             help="Graphs: the only task of a OneFormer's graph; by default the graph has an input "
-            "that selects the task."
+            "that selects the task.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     input_dtype: Annotated[

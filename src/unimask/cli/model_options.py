@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unimask.bundled import bundled_names
 from unimask.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def load_model(
 
 def require_model(model: str | None) -> str:
     """Return the model's name; require one, because no default model fits every image."""
-    from unimask.inference.load import bundled_names
     from unimask.inference.names import EXAMPLES
 
     if model is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from unimask.bundled import bundled_names
 from unimask.cli.app import app
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
@@ -37,7 +38,6 @@ def models(
     ] = False,
 ) -> None:
     """List bundled and published models: scores, size, licence and how to load them."""
-    from unimask.inference.load import bundled_names
     from unimask.published.model_configs import MODEL_CONFIGS
     from unimask.published.zoo import published_models
 

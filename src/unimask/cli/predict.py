@@ -27,6 +27,7 @@ from unimask.cli.app import (
     parse_tile,
     parse_window,
 )
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.cli.messages import report_failures
 from unimask.cli.model_options import load_model
 from unimask.cli.predict_dataset import check_dataset_options, choose_task, write_dataset
@@ -65,13 +66,15 @@ def predict(
             "-m",
             help="Model to run (required): a bundled name such as nuclei, a folder, a training "
             "run or a Hub id.",
+            autocompletion=complete_models,
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
             help="Task to run: panoptic, instance or semantic; by default the one that --to "
-            "represents best, or else the model's most general task."
+            "represents best, or else the model's most general task.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     threshold: Annotated[

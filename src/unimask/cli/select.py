@@ -14,6 +14,7 @@ from unimask.cli.app import (
     app,
     parse_window,
 )
+from unimask.cli.completion import complete_models, complete_tasks
 from unimask.cli.messages import print_error
 from unimask.cli.progress import part_bars
 from unimask.errors import printable
@@ -32,7 +33,10 @@ def select(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="Model to improve: a training run, a folder, or a Hub id."
+            "--model",
+            "-m",
+            help="Model to improve: a training run, a folder, or a Hub id.",
+            autocompletion=complete_models,
         ),
     ],
     count: Annotated[
@@ -42,7 +46,8 @@ def select(
         str | None,
         typer.Option(
             help="Task of the predictions: panoptic, instance or semantic; by default the "
-            "model's most general task."
+            "model's most general task.",
+            autocompletion=complete_tasks,
         ),
     ] = None,
     labelled: Annotated[

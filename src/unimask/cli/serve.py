@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from unimask.cli.app import CompileOption, app
+from unimask.cli.completion import complete_devices, complete_dtypes, complete_models
 from unimask.cli.messages import print_line
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.serving.settings import TOKEN_VARIABLE, ServerSettings
@@ -30,6 +31,7 @@ def serve(
             help="Models, the first being the default: a bundled name such as nuclei, a folder, a "
             "training run, an exported .onnx or .xml file or a Hub id; NAME=MODEL sets the name "
             "that clients use.",
+            autocompletion=complete_models,
         ),
     ],
     host: Annotated[
@@ -90,10 +92,17 @@ def serve(
         bool, typer.Option(help="Log each request as a line of JSON to stderr.")
     ] = True,
     device: Annotated[
-        str, typer.Option(help="Device to run on: auto, cpu, cuda, cuda:1, mps.")
+        str,
+        typer.Option(
+            help="Device to run on: auto, cpu, cuda, cuda:1, mps.", autocompletion=complete_devices
+        ),
     ] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="Dtype of networks: float32, bfloat16, float16, int8 or auto.")
+        str,
+        typer.Option(
+            help="Dtype of networks: float32, bfloat16, float16, int8 or auto.",
+            autocompletion=complete_dtypes,
+        ),
     ] = "float32",
     compile: CompileOption = False,
 ) -> None:

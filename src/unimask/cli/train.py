@@ -19,6 +19,7 @@ from unimask.cli.app import (
     parse_names,
     parse_window,
 )
+from unimask.cli.completion import complete, complete_devices, complete_models
 from unimask.formats.terminal import Terminal
 
 DataArgument = Annotated[
@@ -37,6 +38,7 @@ ModelOption = Annotated[
         help="Preset or published name (trained from scratch), or trained weights to fine-tune.",
         show_default="mask2former-lite0, or unimask-lite0 for 20 objects per image or more; "
         "without the extra lite, mask2former-nano or unimask-nano",
+        autocompletion=complete_models,
     ),
 ]
 SplitOption = Annotated[
@@ -54,7 +56,8 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         help="Task to train for: semantic, instance, panoptic, or all (OneFormer). By "
-        "default the most general task that the labels allow."
+        "default the most general task that the labels allow.",
+        autocompletion=complete("semantic", "instance", "panoptic", "all"),
     ),
 ]
 BackboneOption = Annotated[
@@ -209,7 +212,9 @@ def train(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Device to train on: auto, cpu, cuda, cuda:N or mps.", show_default="auto"
+            help="Device to train on: auto, cpu, cuda, cuda:N or mps.",
+            show_default="auto",
+            autocompletion=complete_devices,
         ),
     ] = None,
 ) -> None:

@@ -2,17 +2,8 @@
 
 from pathlib import Path
 
+from unimask.bundled import BUNDLED, bundled_names
 from unimask.errors import CheckpointError
-
-BUNDLED = Path(__file__).parents[1] / "weights"
-"""Folder of the models bundled with the package."""
-
-
-def bundled_names() -> tuple[str, ...]:
-    """Return the names of the models bundled with the package."""
-    if not BUNDLED.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
 def local_folder(name: str, path: Path) -> Path | None:

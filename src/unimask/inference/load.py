@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, get_args
 
 import torch
 
+from unimask.bundled import bundled_names
 from unimask.config import Preprocessing
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.dtypes import Dtype, LoadWarning, check_dtype, choose_dtype
 from unimask.inference.exported import is_exported, load_exported
-from unimask.inference.folders import bundled_names, local_folder
+from unimask.inference.folders import local_folder
 from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.precision import check_int8

@@ -5,8 +5,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unimask.bundled import BUNDLED, bundled_names
 from unimask.errors import CheckpointError
-from unimask.inference.folders import BUNDLED, bundled_names, local_folder
+from unimask.inference.folders import local_folder
 from unimask.inference.hub import is_hub_id
 from unimask.inference.names import is_untrained
 from unimask.published.zoo import PublishedModel, published_models

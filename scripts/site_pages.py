@@ -21,6 +21,8 @@ MODULES = (
     "unimask.checkpoints",
     "unimask.config",
     "unimask.datasets",
+    "unimask.datasets.rendered_nuclei",
+    "unimask.datasets.rendered_town",
     "unimask.errors",
     "unimask.evaluation",
     "unimask.export",
@@ -34,7 +36,9 @@ MODULES = (
 )
 """Modules whose public names are documented, in the order of the page."""
 
-SECTION_LINK = re.compile(r"^## (?P<caption>.+)$|^\| \[[^\]]*\]\((?P<target>[^)#\s]+)\.md\)", re.M)
+SECTION_LINK = re.compile(
+    r"^## (?P<caption>.+)$|^\| \[[^\]]*\]\((?P<target>[^)#\s]+)\.(?:md|ipynb)\)", re.M
+)
 
 
 def write_reference(folder: Path) -> None:

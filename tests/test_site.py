@@ -102,6 +102,16 @@ def test_every_page_of_the_documentation_is_on_the_site(site):
     assert (site / "index.html").exists()
 
 
+def test_notebooks_are_executed_and_can_be_downloaded(site):
+    for path in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        page = (site / "docs" / "notebooks" / f"{path.stem}.html").read_text()
+        article = page.partition("<article")[2]
+        assert re.search(r'<img [^>]*src="../../_images/', article), f"{path.name}: no image"
+        assert 'class="output traceback' not in article and "output stderr" not in article
+        assert f'href="{path.name}" download' in article
+        assert (site / "docs" / "notebooks" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_the_reported_problems_are_found_by_their_words():
     assert sorted(SYMPTOMS) == list(range(1, 45))
     text = (ROOT / "docs" / "troubleshooting.md").read_text().lower()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,13 @@ def test_empty_results_support_every_method(empty, tmp_path):
     assert not colours.any() and info == []
     assert empty.plot().size[0] >= SIZE[1]
     assert set(empty.save(tmp_path)) == {"overlay", "ids", "json"}
+
+
+def test_notebooks_show_the_drawing():
+    """Jupyter calls the method by this name for the value of a cell."""
+    with Image.open(BytesIO(result()._repr_png_())) as shown:
+        assert shown.format == "PNG"
+        assert np.array_equal(np.asarray(shown), np.asarray(result().plot()))
 
 
 def test_saved_files_hold_the_result(tmp_path):

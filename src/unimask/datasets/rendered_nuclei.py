@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 
+__all__ = ["RenderedImage", "render_nuclei"]
+
 MAX_RADIUS = 26
 """Maximum radius of a nucleus in pixels."""
 

@@ -145,24 +145,24 @@ class Result:
     @property
     def boxes(self) -> Float[np.ndarray, "n 4"]:
         """Box of each segment: x0, y0, x1, y1 in pixels."""
-        boxes = [segment.box for segment in self.segments]
-        return np.array(boxes, np.float64).reshape(-1, 4)
+        return np.array([segment.box for segment in self.segments], np.float64).reshape(-1, 4)
 
     @property
     def scores(self) -> Float[np.ndarray, " n"]:
         """Score of each segment from 0 to 1; NaN for segments without a score."""
-        scores = [np.nan if s.score is None else s.score for s in self.segments]
-        return np.array(scores, np.float64)
+        return np.array([np.nan if s.score is None else s.score for s in self.segments], np.float64)
 
     def plot(self, *, legend: bool = True) -> Image.Image:
         """Draw the segments over the image, or over grey if the image was not retained.
 
         Classes have the colours of their label set, if it has any; objects have shades of them.
         """
-        image = self.image
-        if image is None:
-            image = np.full((*self.size, 3), 96, np.uint8)
+        image = np.full((*self.size, 3), 96, np.uint8) if self.image is None else self.image
         return draw_overlay(image, self.drawn_segments(), legend=legend)
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the drawing as PNG, which notebooks show."""
+        return self.plot()._repr_png_()
 
     def drawn_segments(self) -> list[DrawnSegment]:
         """Return the segments as they are drawn; tracked objects have the number of their track."""

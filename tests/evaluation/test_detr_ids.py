@@ -15,7 +15,7 @@ from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.formats.panoptic_png import encode_ids
 from unimask.label_sets import known_labels
-from unimask.labels import LabelSet
+from unimask.labels import LabelSet, is_unused
 from unimask.modeling.build import build_segmenter
 from unimask.processing.preprocess import preprocess
 
@@ -61,14 +61,25 @@ def spread(linear, rows, states, deviation):
     linear.bias[rows] = -outputs.mean(0) * scale
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """Folder as on the Hub, without keys of unimask and without names."""
+def placeholder_names():
+    """Return names without any class."""
+    return tuple(f"LABEL_{index}" for index in range(250))
+
+
+def partial_names():
+    """Return the names of used outputs among others."""
+    names = known_labels("coco_detr").names
+    return tuple("N/A" if is_unused(name) else name for name in names)
+
+
+@pytest.fixture(scope="module", params=[placeholder_names, partial_names])
+def model(tmp_path_factory, request):
+    """Folder as on the Hub, without keys of unimask."""
     folder = tmp_path_factory.mktemp("hub")
     decoder = replace(TINY_DETR.transformer_decoder, num_queries=30)
     backbone = replace(TINY_DETR.backbone, norm="frozen_batch")
     config = replace(TINY_DETR, backbone=backbone, transformer_decoder=decoder, num_classes=250)
-    names = tuple(f"LABEL_{index}" for index in range(250))
+    names = request.param()
     description = ModelDescription(
         config=config,
         labels=LabelSet(names, (True,) * 250),

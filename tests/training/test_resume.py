@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
+from conftest import TINY_DETR, TINY_ONEFORMER, TINY_RESNET, write_discs
 
 import unimask
 from unimask.checkpoints import read_huggingface
 from unimask.cli.train import train as train_command
-from unimask.config import CriterionConfig
+from unimask.config import BoxCriterionConfig, CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import OutputError, SettingsError, TrainingError
 from unimask.inference import dtypes
@@ -44,7 +44,7 @@ SETTINGS = TrainingSettings(
 
 @pytest.fixture(autouse=True)
 def tiny_presets(monkeypatch):
-    for name, config in (("tiny", TINY_RESNET), ("one", TINY_ONEFORMER)):
+    for name, config in (("tiny", TINY_RESNET), ("one", TINY_ONEFORMER), ("detr", TINY_DETR)):
         monkeypatch.setitem(
             unimask.presets.PRESETS,
             name,
@@ -86,12 +86,20 @@ def digests(out) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("model", "task"),
-    [("tiny", "semantic"), ("weights", "instance"), ("one", "all"), ("nuclei", None)],
+    [
+        ("tiny", "semantic"),
+        ("weights", "instance"),
+        ("one", "all"),
+        ("nuclei", None),
+        ("detr", "panoptic"),
+    ],
 )
 def test_runs_resume_from_their_folder_alone(discs, tiny_model, tmp_path, monkeypatch, model, task):
     """Task, network, names and data are read from the folder; the initial model is deleted."""
     data, options = tmp_path / "data", {"task": task, "names": ("cell", "ground")}
     shutil.copytree(discs, data)
+    if model == "detr":
+        options["settings"] = replace(SETTINGS, criterion=BoxCriterionConfig(giou_weight=3.0))
     if model == "weights":
         model = str(tmp_path / "weights")
         shutil.copytree(tiny_model, model)
@@ -114,6 +122,7 @@ def test_runs_resume_from_their_folder_alone(discs, tiny_model, tmp_path, monkey
         "semantic": ("semantic",),
         "instance": ("instance",),
         "all": ("panoptic", "instance", "semantic"),
+        "panoptic": ("panoptic", "instance", "semantic"),
         None: ("panoptic", "instance", "semantic"),
     }
     assert weights.description.tasks == expected[task]

@@ -25,7 +25,7 @@ from unimask.labels import LabelSet
 from unimask.presets import PRESETS
 from unimask.training import run_folder
 from unimask.training.fingerprint import describe_change, take_fingerprint
-from unimask.training.progress import LOSSES, Progress
+from unimask.training.progress import BOX_LOSSES, LOSSES, Progress
 from unimask.training.run_folder import COLUMNS, RunFolder
 from unimask.training.run_record import RunRecord
 from unimask.training.saved_state import SavedState
@@ -172,6 +172,14 @@ def test_training_states_of_earlier_releases_load(tmp_path, trained):
         interval_steps=1, interval_seconds=0.5, loss_sums=dict.fromkeys(LOSSES, 1.0),
         unreadable_images=1, unreadable_reasons=["a.png"], validation_pending=True,
     )  # fmt: skip
+
+
+def test_states_of_networks_with_boxes_hold_their_losses():
+    sums = dict.fromkeys(LOSSES | BOX_LOSSES, 1.0)
+    assert Progress(loss_sums=sums, interval_steps=1).loss_sums == sums
+    del sums["giou"]
+    with pytest.raises(ValueError, match="not those of the losses"):
+        Progress(loss_sums=sums, interval_steps=1)
 
 
 DAMAGED_STATES = [

@@ -125,9 +125,9 @@ def check_supported(tensors: dict[str, Tensor]) -> None:
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])
         raise CheckpointError(
-            "it is no MaskFormer, Mask2Former, OneFormer or EoMT: no tensor is called sem_seg_head "
-            f"or network.q (but {first}); pass weights of a backbone by --backbone-weights of "
-            "unimask train"
+            "it is no MaskFormer, Mask2Former, OneFormer, EoMT or DETR: no tensor is called "
+            f"sem_seg_head, network.q or detr.query_embed (but {first}); pass weights of a "
+            "backbone by --backbone-weights of unimask train"
         )
     if f"{PIXEL_DECODER}.mask_features.weight" not in tensors:
         raise CheckpointError(

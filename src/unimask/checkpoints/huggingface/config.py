@@ -36,7 +36,7 @@ from unimask.config import (
     SegmenterConfig,
 )
 from unimask.errors import CheckpointError
-from unimask.labels import TASKS, Colour, LabelSet, Task, parse_task
+from unimask.labels import TASKS, Colour, LabelSet, Task, is_unused, parse_task
 from unimask.published.publication import Publication
 
 Json = dict
@@ -99,7 +99,7 @@ def read_names(config: Json) -> tuple[str, ...]:
 def read_labels(config: Json, publication: Publication) -> LabelSet:
     """Read the label set; without unimask's keys, complete it from a known label set.
 
-    Classes of an unknown label set are things.
+    Classes of an unknown label set are things. Outputs that a known set does not use get its names.
 
     Raises:
         CheckpointError: A colour or a category id is invalid.
@@ -109,6 +109,8 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
     known = publication.label_set(len(names))
     if publication.labels and has_generic_names(names):
         names = known.names
+    pairs = zip(names, known.names, strict=True)
+    names = tuple(ours if is_unused(ours) else theirs for theirs, ours in pairs)
     things = tuple(thing is True for thing in read_list(own_values, "is_thing", known.is_thing))
     if any(not isinstance(thing, bool) for thing in read_list(own_values, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")

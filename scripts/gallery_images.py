@@ -38,6 +38,7 @@ MAX_BYTES = 150_000
 """Largest size of a file; images are compressed accordingly."""
 
 NUM_FRAMES, RATE = 24, 8
+FRAME_HEIGHT, FRAME_WIDTH = 384, 560
 SHOWN_FRAMES = (3, 9, 15, 21)
 SLICES = (3, 6, 9)
 GAP = 6
@@ -75,7 +76,7 @@ def render_images(folder: Path) -> None:
     town = TownScene(seed=TOWN, size=(512, 720)).render().image
     river = TownScene(seed=RIVER, size=(512, 720), scale=0.28).render().image
     large = TownScene(seed=TOWN, scale=0.25).render(Window(900, 300, 1536, 2304)).image
-    cells = render_nuclei(seed=8, size=(512, 768), count=90).image
+    cells = render_nuclei(seed=8, size=(432, 640), count=140).image
     images = {"town": town, "river": river, "large": large, "cells": cells}
     for name, image in images.items():
         Image.fromarray(image).save(folder / f"{name}.png")
@@ -86,7 +87,7 @@ def render_frames(folder: Path) -> None:
     folder.mkdir()
     scene = TownScene(seed=2, scale=0.2)
     for index in range(NUM_FRAMES):
-        window = Window(3 * index, 40 + 4 * index, 400, 560)
+        window = Window(3 * index, 40 + 4 * index, FRAME_HEIGHT, FRAME_WIDTH)
         image = scene.render(window, time=index / RATE).image
         Image.fromarray(image).save(folder / f"{index:04}.png")
 
@@ -131,10 +132,11 @@ def draw_confidence(folder: Path) -> Image.Image:
 
 
 def draw_tracks(folder: Path) -> Image.Image:
-    """Draw four frames of the annotated video."""
+    """Draw four frames of the annotated video, without the legend."""
     with av.open(folder / "tracks" / "frames_tracks.mp4") as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
-    first, second, third, fourth = (frames[index] for index in SHOWN_FRAMES)
+    width = frames[0].shape[0] * FRAME_WIDTH // FRAME_HEIGHT
+    first, second, third, fourth = (frames[index][:, :width] for index in SHOWN_FRAMES)
     return Image.fromarray(arrange([[first, second], [third, fourth]]))
 
 

@@ -7,6 +7,7 @@ import outlines
 import pytest
 from conftest import write_discs
 from PIL import Image
+from tiles import write_tiles
 
 from unimask.curation import check
 from unimask.curation.board import draw_board
@@ -236,6 +237,13 @@ def test_maps_of_one_class_are_severe_findings(tmp_path):
     report = check(data, format="semantic maps")
     lines = [finding.message for finding in report.findings if finding.severe]
     assert [line for line in lines if "nothing to learn for semantic: all" in line]
+
+
+@pytest.mark.parametrize("cracked, reported", [(5, "80% of"), (15, None)])
+def test_plain_images_are_reported_if_they_are_the_most(tmp_path, cracked, reported):
+    report = check(write_tiles(tmp_path, cracked, 25), split="train")
+    lines = [line for line in findings_by_message(report) if "--repeat-rare 1" in line]
+    assert [line.startswith(f"train: {reported}") for line in lines] == ([True] if reported else [])
 
 
 def test_duplicates_are_reported(tmp_path):

@@ -182,12 +182,17 @@ def train(
         float | None,
         typer.Option(
             help="Repeat images of classes that occur in less than this share of the images "
-            "(0 to 1)."
+            "(0 to 1).",
+            show_default="0, or 1 if most images show only background",
         ),
     ] = None,
     weigh_classes: Annotated[
-        bool, typer.Option("--weigh-classes", help="Weight rare classes higher in the class loss.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Weight rare classes higher in the class loss.",
+            show_default="no, unless most images show only background",
+        ),
+    ] = None,
     logger: Annotated[
         list[str] | None,
         typer.Option(
@@ -249,7 +254,7 @@ def train(
         "workers": workers,
         "on_bad_image": on_bad_image,
         "repeat_rare": repeat_rare,
-        "weigh_classes": weigh_classes or None,
+        "weigh_classes": weigh_classes,
         "loggers": tuple(logger) if logger else None,
         "window": parse_window(window),
     }

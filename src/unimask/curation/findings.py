@@ -10,6 +10,7 @@ import numpy as np
 from unimask.curation.survey import Survey
 from unimask.datasets.describe import describe_difference
 from unimask.datasets.groups import find_shared_groups
+from unimask.datasets.statistics import MOST_PLAIN, share_of_plain_images
 from unimask.datasets.supervision import missing_supervision, no_supervision_message
 from unimask.labels import Task, have_same_classes
 from unimask.processing.value_ranges import (
@@ -57,6 +58,7 @@ def find_problems(
         + find_groups_across_splits(surveys)
         + find_class_differences(surveys)
         + find_rare_classes(surveys)
+        + find_plain_images(training_survey(surveys))
     )
     results += find_untrainable_tasks(training_survey(surveys)) + find_similar_names(
         training_survey(surveys)
@@ -271,6 +273,18 @@ def find_rare_classes(surveys: Sequence[Survey]) -> list[Finding]:
             )
         )
     return results
+
+
+def find_plain_images(train: Survey) -> list[Finding]:
+    """Report that most images show nothing but common classes, such as background."""
+    share = share_of_plain_images(np.array(train.classes).reshape(-1, len(train.labels)))
+    if share <= MOST_PLAIN:
+        return []
+    message = (
+        f"{train.name}: {share:.0%} of the images show only classes that nearly all show, or "
+        "none; train repeats the others (--repeat-rare 1)"
+    )
+    return [Finding(False, message)]
 
 
 def format_count(count: int, singular: str, plural: str | None = None) -> str:

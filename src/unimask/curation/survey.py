@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from unimask.datasets import Dataset
 from unimask.datasets.interface import dataset_info
@@ -35,6 +35,7 @@ class Survey:
         visible: Number of these objects that have a pixel.
         areas: Number of pixels of each class.
         shown: Number of images with an object of each class.
+        classes: Whether each image that was read shows each class.
         sizes: Height and width of each image that was read, in pixels.
         most_things: Largest number of objects of thing classes in an image, and the image's path.
         empty: Images without any object.
@@ -59,6 +60,7 @@ class Survey:
     areas: Int[np.ndarray, " k"] = field(init=False)
     shown: Int[np.ndarray, " k"] = field(init=False)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    classes: list[Bool[np.ndarray, " k"]] = field(default_factory=list)
     most_things: tuple[int, Path | None] = (0, None)
     empty: list[Path] = field(default_factory=list)
     crowded: list[tuple[Path, int]] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Survey:
         self.visible += facts.visible
         self.areas += facts.areas
         self.shown += facts.objects > 0
+        self.classes.append(facts.objects > 0)
         self.sizes.append(facts.size)
         self.crowds += facts.crowds
         self.ignored += facts.ignored

@@ -9,11 +9,24 @@ from os import cpu_count
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 
 from unimask.datasets.interface import Dataset, HasSlices
 from unimask.datasets.sample import Sample
 from unimask.errors import UnimaskError
+
+COMMON_SHARE = 0.9
+"""Share of the images from which on a class is common."""
+
+LEAST_IMAGES = 20
+"""Number of images from which on shares of them are meaningful."""
+
+MOST_PLAIN = 0.5
+"""Share of images with common classes only above which training balances classes.
+
+On magnetic tiles, of which 70 % have no defect, the mIoU after 1,500 steps is 53 instead of 18
+(docs/LOG.md).
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +111,20 @@ def compute_statistics(sample: Sample, is_thing: np.ndarray) -> SampleStatistics
         overlapping=0 if covered is None else int((covered > 1).sum()),
         digest=hash_pixels(sample.image),
     )
+
+
+def share_of_plain_images(shown: Bool[np.ndarray, "n k"]) -> float:
+    """Return the share of images that show common classes only, such as background.
+
+    It is 0 for few images, whatever they show.
+
+    Args:
+        shown: Whether each image shows each class.
+    """
+    if len(shown) < LEAST_IMAGES:
+        return 0.0
+    is_common = shown.mean(0) >= COMMON_SHARE
+    return float((~shown[:, ~is_common].any(1)).mean())
 
 
 def count_doubled(sample: Sample, pixels: Int[np.ndarray, " n"]) -> int:

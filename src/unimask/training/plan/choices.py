@@ -70,6 +70,7 @@ class Basis:
         fastest: Dtype in which the network is fastest on the hardware.
         one_sided: Classes of one side whose counterparts are missing, as of
             `unimask.label_sides.one_sided_names`.
+        plain_share: Share of the training images that show common classes only (0 to 1).
     """
 
     machine: Machine
@@ -80,6 +81,7 @@ class Basis:
     pretrained: bool
     fastest: FastestDtype
     one_sided: tuple[str, ...] = ()
+    plain_share: float = 0.0
 
     @property
     def precision(self) -> str:

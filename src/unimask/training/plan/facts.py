@@ -194,6 +194,19 @@ class PrecisionChosen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RareClasses:
+    """Balance of classes that was chosen because most images show common classes only.
+
+    Attributes:
+        share: Share of these images (0 to 1).
+        settings: Settings of the run.
+    """
+
+    share: float
+    settings: TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Crowding:
     """Images with more objects than the network has queries.
 
@@ -280,6 +293,7 @@ Fact = (
     | TrainingData
     | Schedule
     | PrecisionChosen
+    | RareClasses
     | Crowding
     | Sides
     | Resumed

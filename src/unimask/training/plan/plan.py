@@ -10,6 +10,7 @@ from unimask.checkpoints.channels import RGB
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.datasets import Dataset, describe
 from unimask.datasets.interface import chip_side
+from unimask.datasets.statistics import MOST_PLAIN
 from unimask.datasets.transforms import Augmentation
 from unimask.datasets.windows import check_value_ranges, set_window
 from unimask.errors import SettingsError
@@ -28,6 +29,7 @@ from unimask.training.plan.facts import (
     NetworkSize,
     PrecisionChosen,
     PredictionSizeChanged,
+    RareClasses,
     Schedule,
     Sides,
     TrainingData,
@@ -36,6 +38,7 @@ from unimask.training.plan.first_loss import expected_first_loss
 from unimask.training.plan.hardware import Machine, find_machine
 from unimask.training.plan.network import InitialNetwork, choose_network
 from unimask.training.plan.queries import find_crowding, max_queries
+from unimask.training.plan.rare_classes import choose_balance, measure_plain_share
 from unimask.training.plan.scale import at_edge, choose_scale
 from unimask.training.plan.volumes import with_volume_rules
 from unimask.training.plan.weights import build_network
@@ -120,6 +123,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
         pretrained=initial.pretrained,
         fastest=find_fastest_dtype(request, machine, network),
         one_sided=one_sided_names(dataset.labels.names),
+        plain_share=0.0 if request.settings is not None else measure_plain_share(dataset),
     )
     chosen, change = choose_settings(request, requested, dataset, initial, sizes, basis)
     settings = replace(requested, **chosen)
@@ -230,7 +234,8 @@ def choose_settings(
         crop = crop_side(resized, basis.machine)
     with ignore_range_warnings():
         scale, change = choose_scale(dataset, model, crop, requested, new_head=initial.has_new_head)
-    return choose_course(requested, request.changes, crop, basis) | scale, change
+    balance = choose_balance(model.config, basis.plain_share, request.changes)
+    return choose_course(requested, request.changes, crop, basis) | scale | balance, change
 
 
 def check_requested(requested: TrainingSettings, initial: InitialNetwork) -> None:
@@ -310,6 +315,8 @@ def data_facts(
     if basis.fastest.speedup is not None:
         facts.append(PrecisionChosen(precision=basis.precision, speedup=basis.fastest.speedup))
     facts += find_sides(dataset.labels, settings.augmentation, basis.one_sided)
+    if {"repeat_rare", "weigh_classes"} - given and basis.plain_share > MOST_PLAIN:
+        facts.append(RareClasses(share=basis.plain_share, settings=settings))
     with ignore_range_warnings():
         crowding = find_crowding(dataset, max_queries(model.config), tasks)
     return tuple(facts if crowding is None else [*facts, crowding])

@@ -29,6 +29,8 @@ def sentence(fact: Fact) -> str:
             return schedule(fact)
         case facts.PrecisionChosen(precision=precision, speedup=speedup):
             return f"precision {precision}: {describe_speedup(speedup)} on this processor"
+        case facts.RareClasses():
+            return rare_classes(fact)
         case facts.Crowding():
             return crowding(fact)
         case facts.Sides():
@@ -165,6 +167,17 @@ def scale_range(augmentation: Augmentation) -> str:
     if least == most:
         return "the size of prediction" if least == "1" else f"{least} times the size of prediction"
     return f"{least} to {most} times the size of prediction"
+
+
+def rare_classes(fact: facts.RareClasses) -> str:
+    """Describe the balance of classes."""
+    rare, weighted = fact.settings.repeat_rare, fact.settings.weigh_classes
+    return (
+        f"about {fact.share:.0%} of the images show only classes that nearly all show, or none: "
+        f"images of other classes are repeated (--repeat-rare {rare:g}), and "
+        + ("rare classes weigh more" if weighted else "classes weigh the same")
+        + f" in the class loss ({'--weigh-classes' if weighted else '--no-weigh-classes'})"
+    )
 
 
 def crowding(fact: facts.Crowding) -> str:

@@ -1,0 +1,54 @@
+"""Balance of classes if most images show nothing but background."""
+
+import numpy as np
+import pytest
+from tiles import write_tiles
+
+from unimask.datasets.statistics import share_of_plain_images
+from unimask.presets import per_pixel_resnet50
+from unimask.training.plan.plan import plan_run
+from unimask.training.plan.rare_classes import choose_balance
+from unimask.training.plan.words import describe
+from unimask.training.request import Request
+
+
+def planned(folder, cracked, **changes):
+    data = write_tiles(folder, cracked, 26)
+    return plan_run(Request(data=data, model="mask2former-nano", changes={"size": 64} | changes))
+
+
+def test_the_share_counts_images_without_any_rarer_class():
+    shown = np.zeros((40, 3), bool)
+    shown[:, 0] = True  # background
+    shown[:6, 1] = shown[4:10, 2] = True
+    assert share_of_plain_images(shown) == pytest.approx(30 / 40)
+    assert share_of_plain_images(shown[:, 1:]) == pytest.approx(30 / 40)  # things only
+    assert share_of_plain_images(shown[:19]) == 0.0
+    assert share_of_plain_images(np.ones((40, 3), bool)) == 1.0
+
+
+def test_classes_are_balanced_if_most_images_are_plain(tmp_path):
+    plan = planned(tmp_path, cracked=5)
+    assert plan.settings.repeat_rare == 1.0 and plan.settings.weigh_classes
+    text = describe(plan.facts)
+    assert "show only classes that nearly all show, or none: images of other classes" in text
+
+
+def test_classes_are_not_balanced_otherwise(tmp_path):
+    plan = planned(tmp_path, cracked=20)
+    assert plan.settings.repeat_rare == 0.0 and not plan.settings.weigh_classes
+    assert "--repeat-rare" not in describe(plan.facts)
+
+
+def test_given_options_are_not_changed(tmp_path):
+    plan = planned(tmp_path, cracked=5, repeat_rare=0.0)
+    assert plan.settings.repeat_rare == 0.0 and plan.settings.weigh_classes
+    assert "(--repeat-rare 0), and rare classes weigh more" in describe(plan.facts)
+    both = planned(tmp_path / "both", cracked=5, repeat_rare=0.2, weigh_classes=False)
+    assert both.settings.repeat_rare == 0.2 and not both.settings.weigh_classes
+    assert "--repeat-rare" not in describe(both.facts)
+
+
+def test_networks_that_classify_pixels_have_no_class_weights():
+    assert choose_balance(per_pixel_resnet50(), 0.7, {}) == {"repeat_rare": 1.0}
+    assert choose_balance(per_pixel_resnet50(), 0.5, {}) == {}

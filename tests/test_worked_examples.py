@@ -42,7 +42,7 @@ def test_commands_run_one_after_another(tmp_path):
 
     run("sh", "mkdir folder && cd folder && touch file", tmp_path)
     entry = run("python", "import os; print(os.listdir('folder'))", tmp_path)
-    assert entry["printed"] == "['file']\n" and entry["seconds"] > 0
+    assert entry["printed"] == "['file']\n"
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda path: path.stem)

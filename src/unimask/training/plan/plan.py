@@ -112,8 +112,7 @@ def plan_run(request: Request, *, restored: bool = False) -> Plan:
     initial = choose_network(model, trained, dataset.labels, tasks, requested, crop)
     initial = adapt_to_parts(initial, dataset, request)
     check_requested(requested, initial)
-    files = replace(initial, backbone_weights=None) if restored else initial
-    network = build_network(files, requested.seed)
+    network = build_network(initial, requested.seed, read_backbone=not restored)
     basis = Basis(
         machine=machine,
         images=len(dataset),

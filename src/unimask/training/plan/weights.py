@@ -26,12 +26,13 @@ QUERY_TABLES = (
 """Names of the tensors with one row per query."""
 
 
-def build_network(initial: InitialNetwork, seed: int) -> Segmenter:
+def build_network(initial: InitialNetwork, seed: int, *, read_backbone: bool = True) -> Segmenter:
     """Build the network with random weights, and load the trained weights that fit.
 
     Args:
         initial: Network to build, and the trained weights to load.
         seed: Seed of the random weights.
+        read_backbone: Whether to read the backbone's pretrained weights.
 
     Raises:
         CheckpointError: Trained weights cannot be read, or do not fit.
@@ -43,7 +44,7 @@ def build_network(initial: InitialNetwork, seed: int) -> Segmenter:
     if initial.trained is not None:
         own = fit_weights(initial.trained, own, config, initial.new_parts)
         network.load_state_dict(own)
-    elif initial.backbone_weights is not None:
+    elif initial.backbone_weights is not None and read_backbone:
         own |= fit_backbone(initial.backbone_weights, own, config)
         network.load_state_dict(own)
     return network

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiles import write_tiles
 
+from unimask.datasets import open_dataset
 from unimask.datasets.statistics import share_of_plain_images
 from unimask.presets import per_pixel_resnet50
 from unimask.training.plan.plan import plan_run
-from unimask.training.plan.rare_classes import choose_balance
+from unimask.training.plan.rare_classes import choose_balance, measure_plain_share
 from unimask.training.plan.words import describe
 from unimask.training.request import Request
 
@@ -47,6 +49,14 @@ def test_given_options_are_not_changed(tmp_path):
     both = planned(tmp_path / "both", cracked=5, repeat_rare=0.2, weigh_classes=False)
     assert both.settings.repeat_rare == 0.2 and not both.settings.weigh_classes
     assert "--repeat-rare" not in describe(both.facts)
+
+
+def test_dark_images_are_read_without_warnings(tmp_path, recwarn):
+    data = write_tiles(tmp_path, 5, 26)
+    for path in (data / "train" / "images").iterdir():
+        Image.fromarray(np.asarray(Image.open(path))[..., 0].astype(np.uint16)).save(path)
+    assert measure_plain_share(open_dataset(data, "train")) > 0.5
+    assert not [warning for warning in recwarn if "--window" in str(warning.message)]
 
 
 def test_networks_that_classify_pixels_have_no_class_weights():

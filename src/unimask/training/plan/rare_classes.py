@@ -8,11 +8,13 @@ import numpy as np
 from unimask.config import PerPixelConfig, PerPixelPlusConfig, SegmenterConfig
 from unimask.datasets import Dataset
 from unimask.datasets.statistics import (
+    LEAST_IMAGES,
     MOST_PLAIN,
     SampleStatistics,
     measure_sample,
     share_of_plain_images,
 )
+from unimask.processing.value_ranges import ignore_range_warnings
 
 SAMPLED_IMAGES = 40
 """Number of images that are read."""
@@ -22,10 +24,13 @@ def measure_plain_share(dataset: Dataset) -> float:
     """Return the share of images that show common classes only, from some evenly spaced ones.
 
     Args:
-        dataset: Training images.
+        dataset: Training images; few ones are not read.
     """
+    if len(dataset) < LEAST_IMAGES:
+        return 0.0
     indices = range(0, len(dataset), -(-len(dataset) // SAMPLED_IMAGES))
-    found = (measure_sample(dataset, index) for index in indices)
+    with ignore_range_warnings():  # only labels matter here, and training warns itself
+        found = [measure_sample(dataset, index) for index in indices]
     shown = [facts.objects > 0 for facts in found if isinstance(facts, SampleStatistics)]
     return share_of_plain_images(np.array(shown).reshape(-1, len(dataset.labels)))
 

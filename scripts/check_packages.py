@@ -1,11 +1,11 @@
 """Build the source archive and the wheel into dist/, and check both before a release.
 
-    python scripts/check_packages.py [--python python3.12 --python python3.13] [--skip-install]
+    python scripts/check_packages.py [--python python3.12 --python python3.13]
 
 Needs the extra `release`. Checks that the description renders, that the
 wheel built from the source archive has the files of the package and nothing else, that it installs
 and predicts in an empty environment of this Python with the versions of `constraints.txt`, and that
-every module compiles with each further Python. `--skip-install` leaves out the last two.
+every module compiles with each further Python.
 """
 
 import argparse
@@ -89,7 +89,6 @@ def main() -> None:
     """Build and check."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--python", action="append", default=[], help="Further interpreter.")
-    parser.add_argument("--skip-install", action="store_true")
     options = parser.parse_args()
     dist = ROOT / "dist"
     if dist.exists() and any(dist.iterdir()):
@@ -97,10 +96,9 @@ def main() -> None:
     archive, wheel = build(dist)
     check_files(archive, wheel)
     with tempfile.TemporaryDirectory() as folder:
-        if not options.skip_install:
-            check_installed(wheel, Path(folder) / "this")
-            for number, python in enumerate(options.python):
-                check_compiled(wheel, Path(folder) / str(number), python)
+        check_installed(wheel, Path(folder) / "this")
+        for number, python in enumerate(options.python):
+            check_compiled(wheel, Path(folder) / str(number), python)
     print(f"{archive.name} and {wheel.name} are complete")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from unimask.bundled import bundled_names
+from unimask.labels import TASKS
 
 
 def complete(*values: str) -> Callable[[str], list[str]]:
@@ -19,6 +20,6 @@ def complete_models(incomplete: str) -> list[str]:
     return [name for name in bundled_names() if name.startswith(incomplete)]
 
 
-complete_tasks = complete("semantic", "instance", "panoptic")
+complete_tasks = complete(*TASKS)
 complete_devices = complete("auto", "cpu", "cuda", "mps")
 complete_dtypes = complete("float32", "bfloat16", "float16", "int8", "auto")

@@ -21,6 +21,7 @@ from unimask.cli.app import (
 )
 from unimask.cli.completion import complete, complete_devices, complete_models
 from unimask.formats.terminal import Terminal
+from unimask.labels import TASKS
 
 DataArgument = Annotated[
     Path | None,
@@ -57,7 +58,7 @@ TaskOption = Annotated[
     typer.Option(
         help="Task to train for: semantic, instance, panoptic, or all (OneFormer). By "
         "default the most general task that the labels allow.",
-        autocompletion=complete("semantic", "instance", "panoptic", "all"),
+        autocompletion=complete(*TASKS, "all"),
     ),
 ]
 BackboneOption = Annotated[
@@ -183,14 +184,14 @@ def train(
         typer.Option(
             help="Repeat images of classes that occur in less than this share of the images "
             "(0 to 1).",
-            show_default="0, or 1 if most images show only background",
+            show_default="0, or 1 if most images show no rarer class",
         ),
     ] = None,
     weigh_classes: Annotated[
         bool | None,
         typer.Option(
             help="Weight rare classes higher in the class loss.",
-            show_default="no, unless most images show only background",
+            show_default="no, unless most images show no rarer class",
         ),
     ] = None,
     logger: Annotated[

@@ -276,13 +276,13 @@ def find_rare_classes(surveys: Sequence[Survey]) -> list[Finding]:
 
 
 def find_plain_images(train: Survey) -> list[Finding]:
-    """Report that most images show nothing but common classes, such as background."""
-    share = share_of_plain_images(np.array(train.classes).reshape(-1, len(train.labels)))
+    """Report that most images show common classes only, such as background."""
+    share = share_of_plain_images(train.classes_by_image)
     if share <= MOST_PLAIN:
         return []
     message = (
-        f"{train.name}: {share:.0%} of the images show only classes that nearly all show, or "
-        "none; train repeats the others (--repeat-rare 1)"
+        f"{train.name}: {share:.0%} of the images show none of the rarer classes; by default, "
+        "train repeats the others (--repeat-rare 1)"
     )
     return [Finding(False, message)]
 

@@ -34,7 +34,6 @@ class Survey:
         objects: Number of objects of each class, without crowds.
         visible: Number of these objects that have a pixel.
         areas: Number of pixels of each class.
-        shown: Number of images with an object of each class.
         classes: Whether each image that was read shows each class.
         sizes: Height and width of each image that was read, in pixels.
         most_things: Largest number of objects of thing classes in an image, and the image's path.
@@ -58,7 +57,6 @@ class Survey:
     objects: Int[np.ndarray, " k"] = field(init=False)
     visible: Int[np.ndarray, " k"] = field(init=False)
     areas: Int[np.ndarray, " k"] = field(init=False)
-    shown: Int[np.ndarray, " k"] = field(init=False)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     classes: list[Bool[np.ndarray, " k"]] = field(default_factory=list)
     most_things: tuple[int, Path | None] = (0, None)
@@ -72,9 +70,19 @@ class Survey:
     digests: dict[bytes, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.objects, self.visible, self.areas, self.shown = (
-            np.zeros(len(self.labels), np.int64) for _ in range(4)
+        self.objects, self.visible, self.areas = (
+            np.zeros(len(self.labels), np.int64) for _ in range(3)
         )
+
+    @property
+    def classes_by_image(self) -> Bool[np.ndarray, "n k"]:
+        """Whether each image that was read shows each class, as one array."""
+        return np.array(self.classes, bool).reshape(-1, len(self.labels))
+
+    @property
+    def shown(self) -> Int[np.ndarray, " k"]:
+        """Number of images with an object of each class."""
+        return self.classes_by_image.sum(0)
 
     @property
     def pixels(self) -> int:
@@ -89,7 +97,6 @@ class Survey:
         self.objects += facts.objects
         self.visible += facts.visible
         self.areas += facts.areas
-        self.shown += facts.objects > 0
         self.classes.append(facts.objects > 0)
         self.sizes.append(facts.size)
         self.crowds += facts.crowds

@@ -16,7 +16,7 @@ from unimask.datasets.sample import Sample
 from unimask.errors import UnimaskError
 
 COMMON_SHARE = 0.9
-"""Share of the images from which on a class is common."""
+"""Share of the images from which on a class is common, and below which it is rarer."""
 
 LEAST_IMAGES = 20
 """Number of images from which on shares of them are meaningful."""
@@ -114,17 +114,18 @@ def compute_statistics(sample: Sample, is_thing: np.ndarray) -> SampleStatistics
 
 
 def share_of_plain_images(shown: Bool[np.ndarray, "n k"]) -> float:
-    """Return the share of images that show common classes only, such as background.
+    """Return the share of images without any of the rarer classes, which other images show.
 
-    It is 0 for few images, whatever they show.
+    It is 0 if no class is rarer than the others, or if there are few images.
 
     Args:
         shown: Whether each image shows each class.
     """
     if len(shown) < LEAST_IMAGES:
         return 0.0
-    is_common = shown.mean(0) >= COMMON_SHARE
-    return float((~shown[:, ~is_common].any(1)).mean())
+    share = shown.mean(0)
+    is_rarer = (share > 0) & (share < COMMON_SHARE)
+    return float((~shown[:, is_rarer].any(1)).mean()) if is_rarer.any() else 0.0
 
 
 def count_doubled(sample: Sample, pixels: Int[np.ndarray, " n"]) -> int:

@@ -26,14 +26,27 @@ def test_the_share_counts_images_without_any_rarer_class():
     assert share_of_plain_images(shown) == pytest.approx(30 / 40)
     assert share_of_plain_images(shown[:, 1:]) == pytest.approx(30 / 40)  # things only
     assert share_of_plain_images(shown[:19]) == 0.0
-    assert share_of_plain_images(np.ones((40, 3), bool)) == 1.0
+
+
+def test_no_image_is_plain_if_all_classes_are_common():
+    shown = np.ones((40, 3), bool)
+    assert share_of_plain_images(shown) == 0.0
+    shown[:, 2] = False  # a class of the label set that no image shows
+    assert share_of_plain_images(shown) == 0.0
+    shown[0, 2] = True
+    assert share_of_plain_images(shown) == pytest.approx(39 / 40)
+
+
+def test_images_of_the_same_two_classes_are_not_balanced(tmp_path):
+    plan = planned(tmp_path, cracked=26)
+    assert plan.settings.repeat_rare == 0.0 and not plan.settings.weigh_classes
 
 
 def test_classes_are_balanced_if_most_images_are_plain(tmp_path):
     plan = planned(tmp_path, cracked=5)
     assert plan.settings.repeat_rare == 1.0 and plan.settings.weigh_classes
     text = describe(plan.facts)
-    assert "show only classes that nearly all show, or none: images of other classes" in text
+    assert "show none of the rarer classes, whose images are repeated (--repeat-rare 1)" in text
 
 
 def test_classes_are_not_balanced_otherwise(tmp_path):
@@ -45,7 +58,7 @@ def test_classes_are_not_balanced_otherwise(tmp_path):
 def test_given_options_are_not_changed(tmp_path):
     plan = planned(tmp_path, cracked=5, repeat_rare=0.0)
     assert plan.settings.repeat_rare == 0.0 and plan.settings.weigh_classes
-    assert "(--repeat-rare 0), and rare classes weigh more" in describe(plan.facts)
+    assert "(--repeat-rare 0) and which weigh more" in describe(plan.facts)
     both = planned(tmp_path / "both", cracked=5, repeat_rare=0.2, weigh_classes=False)
     assert both.settings.repeat_rare == 0.2 and not both.settings.weigh_classes
     assert "--repeat-rare" not in describe(both.facts)

@@ -70,7 +70,7 @@ class Basis:
         fastest: Dtype in which the network is fastest on the hardware.
         one_sided: Classes of one side whose counterparts are missing, as of
             `unimask.label_sides.one_sided_names`.
-        plain_share: Share of the training images that show common classes only (0 to 1).
+        plain_share: Share of the training images without any of the rarer classes (0 to 1).
     """
 
     machine: Machine

@@ -195,15 +195,17 @@ class PrecisionChosen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RareClasses:
-    """Balance of classes that was chosen because most images show common classes only.
+    """Balance of classes that was chosen because most images show none of the rarer ones.
 
     Attributes:
         share: Share of these images (0 to 1).
-        settings: Settings of the run.
+        repeat_rare: Setting of the run.
+        weigh_classes: Setting of the run.
     """
 
     share: float
-    settings: TrainingSettings
+    repeat_rare: float
+    weigh_classes: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

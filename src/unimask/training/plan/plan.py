@@ -315,7 +315,13 @@ def data_facts(
         facts.append(PrecisionChosen(precision=basis.precision, speedup=basis.fastest.speedup))
     facts += find_sides(dataset.labels, settings.augmentation, basis.one_sided)
     if {"repeat_rare", "weigh_classes"} - given and basis.plain_share > MOST_PLAIN:
-        facts.append(RareClasses(share=basis.plain_share, settings=settings))
+        facts.append(
+            RareClasses(
+                share=basis.plain_share,
+                repeat_rare=settings.repeat_rare,
+                weigh_classes=settings.weigh_classes,
+            )
+        )
     with ignore_range_warnings():
         crowding = find_crowding(dataset, max_queries(model.config), tasks)
     return tuple(facts if crowding is None else [*facts, crowding])

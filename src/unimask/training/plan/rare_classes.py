@@ -1,4 +1,4 @@
-"""Balance of classes if most images show nothing but background, as photos without defects do."""
+"""Balance of classes if most images show common classes only, as photos without defects do."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,10 +21,10 @@ SAMPLED_IMAGES = 40
 
 
 def measure_plain_share(dataset: Dataset) -> float:
-    """Return the share of images that show common classes only, from some evenly spaced ones.
+    """Return the share of images without any of the rarer classes, from some evenly spaced ones.
 
     Args:
-        dataset: Training images; few ones are not read.
+        dataset: Training images.
     """
     if len(dataset) < LEAST_IMAGES:
         return 0.0
@@ -42,7 +42,7 @@ def choose_balance(
 
     Args:
         config: Architecture, whose classes are weighted if it has queries.
-        plain_share: Share of the images that show common classes only.
+        plain_share: Share of the images without any of the rarer classes.
         given: Options that were given by name, which are not chosen.
     """
     if plain_share <= MOST_PLAIN:

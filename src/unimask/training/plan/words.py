@@ -171,12 +171,14 @@ def scale_range(augmentation: Augmentation) -> str:
 
 def rare_classes(fact: facts.RareClasses) -> str:
     """Describe the balance of classes."""
-    rare, weighted = fact.settings.repeat_rare, fact.settings.weigh_classes
+    weight = (
+        "weigh more in the class loss (--weigh-classes)"
+        if fact.weigh_classes
+        else "weigh the same in the class loss (--no-weigh-classes)"
+    )
     return (
-        f"about {fact.share:.0%} of the images show only classes that nearly all show, or none: "
-        f"images of other classes are repeated (--repeat-rare {rare:g}), and "
-        + ("rare classes weigh more" if weighted else "classes weigh the same")
-        + f" in the class loss ({'--weigh-classes' if weighted else '--no-weigh-classes'})"
+        f"about {fact.share:.0%} of the images show none of the rarer classes, whose images are "
+        f"repeated (--repeat-rare {fact.repeat_rare:g}) and which {weight}"
     )
 
 
